@@ -1,0 +1,1 @@
+"""The experiments, each a command: ``python -m pipelines.NAME --help``."""
