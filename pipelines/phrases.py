@@ -1,0 +1,148 @@
+"""Texts with their fitting emojis, for training and measuring: gathered, folded and split.
+
+A phrase is known by its tokens: two sources that say the same thing are one phrase, whose correct
+emojis are those of both. The split goes by a hash of the tokens, so that no phrase of the held-out
+parts is seen in training, from whichever source it comes.
+"""
+
+import csv
+import dataclasses
+import gzip
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from emoji_vae.catalogue import Catalogue
+from emoji_vae.errors import InputError
+from sqam.text import tokenize
+
+DATA = Path("../shared/data")
+"""Where the sentences lie; they are not part of the repository."""
+
+KINDS = ("name", "keyword", "tag", "description", "tweet", "labelled tweet")
+PHRASES = KINDS[:4]
+SPLITS = ("train", "validation", "held-out")
+
+# A folded emoji keeps its colour in its description; the colour is no part of the meaning.
+_SKIN_TONE = re.compile(
+    r"\b(?:with )?(?:an? )?(?:medium[- ](?:light|dark)|medium|light|dark)[- ]skin(?:[- ]tone)?\b"
+)
+_TEMPLATE = re.compile(
+    r"^(?:this|the) emoji (?:(?:of|is|represents?|shows?|depicts?|displays?|features?|"
+    r"symbolizes?|illustrates?|portrays?|conveys?|expresses?|signifies|indicates?|denotes)\b ?)?",
+    re.IGNORECASE,
+)
+_TWEET_LEAK = re.compile("[\ufe0f\u200d]")
+
+
+class Phrase(NamedTuple):
+    """A text, the rows of its correct emojis in the catalogue, what it is and its part."""
+
+    text: str
+    emojis: tuple[int, ...]
+    kind: str
+    split: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Sources:
+    """Files that ``gather`` reads, below one folder."""
+
+    descriptions: str = "emoji_descriptions/emojeez.jsonl.gz"
+    short_descriptions: str = "emoji2vec/train.csv.gz"
+    tweets: str = "tweets_with_emoji.csv.gz"
+    labelled_tweets: str = "tweeteval/emoji/{}.csv.gz"
+    labels: str = "tweeteval/emoji/mapping.csv"
+
+
+def clean_tweet(text: str) -> str:
+    """Remove what gives the label away (U+FE0F, U+200D), then fold white space.
+
+    TweetEval took the emojis out of its texts but left the variation selectors that followed them.
+    """
+    return " ".join(_TWEET_LEAK.sub("", text).split())
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    try:
+        with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+            yield from csv.DictReader(file)
+    except OSError as error:
+        raise InputError(f"cannot read {str(path)!r}: {error}; name the data's folder") from error
+
+
+def _part(key: str) -> str:
+    """Put 10 % of the keys aside for the figures and 5 % for early stopping and choices."""
+    place = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") / 2**32
+    return "held-out" if place < 0.10 else "validation" if place < 0.15 else "train"
+
+
+def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = None) -> list[Phrase]:
+    """Gather every phrase and tweet.
+
+    The parts of the phrases go by hash (85 / 5 / 10 %). Tweets: the ``val`` part of
+    ``tweets_with_emoji`` is held out, a tenth of its ``train`` part and the ``val`` split of
+    TweetEval's emoji task validate, the rest trains. A text that stands in several parts stays in
+    the one that is farthest from training.
+
+    Raises:
+        InputError: a file is missing, cannot be read or lacks a column.
+    """
+    sources = sources or Sources()
+    found: dict[tuple[str, str], tuple[str, str, Counter[int], set[str]]] = {}
+
+    def add(text: str, emojis: list[int], kind: str, split: str | None = None) -> None:
+        key = " ".join(tokenize(text))
+        if not key or not emojis:
+            return
+        table = "phrase" if kind in PHRASES else "tweet"
+        _, _, correct, parts = found.setdefault((table, key), (text, kind, Counter(), set()))
+        correct.update(emojis)
+        parts.add(split or _part(key))
+
+    for row, emoji in enumerate(catalogue):
+        add(emoji.name, [row], "name")
+        for keyword in emoji.keywords:
+            add(keyword, [row], "keyword")
+    try:
+        with gzip.open(data / sources.descriptions, "rt", encoding="utf-8") as file:
+            for line in file:
+                entry = json.loads(line)
+                place = catalogue.find(entry["emoji"])
+                if place is None:
+                    continue
+                for tag in entry["tags"]:
+                    if "skin" not in tag:
+                        add(str(tag), [place], "tag")
+                text = _SKIN_TONE.sub("", entry["description"].lower())
+                add(_TEMPLATE.sub("", text), [place], "description")
+    except (OSError, KeyError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"cannot read {str(data / sources.descriptions)!r}: {error}; name the data's folder"
+        ) from error
+    for record in _rows(data / sources.short_descriptions):
+        place = catalogue.find(record["emoji"])
+        if place is not None and "skin" not in record["description"]:
+            add(record["description"], [place], "tag")
+
+    for record in _rows(data / sources.tweets):
+        rows = {catalogue.find(sequence) for sequence in record["emojis"].split()} - {None}
+        key = " ".join(tokenize(record["text"]))
+        # Its own held-out part is given, so the hash's tenth serves for choices.
+        split = {"held-out": "validation"}.get(_part(key), "train")
+        split = "held-out" if record["split"] == "val" else split
+        add(clean_tweet(record["text"]), sorted(r for r in rows if r is not None), "tweet", split)
+    with open(data / sources.labels, encoding="utf-8", newline="") as file:
+        labels = {r["label"]: catalogue.index(r["emoji-or-name"]) for r in csv.DictReader(file)}
+    for name, split in (("train", "train"), ("val", "validation")):
+        for record in _rows(data / sources.labelled_tweets.format(name)):
+            add(clean_tweet(record["text"]), [labels[record["label"]]], "labelled tweet", split)
+
+    return [
+        Phrase(text, tuple(sorted(correct)), kind, max(parts, key=SPLITS.index))
+        for text, kind, correct, parts in found.values()
+    ]

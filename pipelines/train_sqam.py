@@ -1,0 +1,472 @@
+"""Train the question-answer model, measure it, export it.
+
+    python -m pipelines.train_sqam                         # the model that ships, into assets
+    python -m pipelines.train_sqam --seeds 0 1 2 3 4       # mean and spread; ships the first
+    python -m pipelines.train_sqam --preset 2017 --output build/sqam-2017
+
+An interrupted run goes on where it stopped when the same command is given again.
+"""
+
+import dataclasses
+import json
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from emoji_vae.catalogue import catalogue
+from emoji_vae.codes import EmojiCodes
+from emoji_vae.command import Parser, run
+from emoji_vae.errors import InputError
+from emoji_vae.files import replacing
+from emoji_vae.locations import asset
+from pipelines import glove, phrases, results, sources
+from pipelines.evaluate import hits, popular
+from sqam.export import export, quantize
+from sqam.model import SQAM, SQAMSettings
+from sqam.scorer import Scorer
+from sqam.text import Vocabulary, pad, tokenize
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSettings:
+    """One training run; saved with what it trains."""
+
+    model: SQAMSettings = dataclasses.field(default_factory=SQAMSettings)
+    glove: str = "100d"
+    """See ``pipelines.glove.load``."""
+    epochs: int = 30
+    patience: int = 6
+    """Epochs without a better validation figure after which training stops."""
+    tweets: int = 2
+    """How often an epoch shows each tweet that came with its emojis; each phrase it shows once."""
+    labelled_tweets: int = 6_000
+    """Tweets of the 20-class task an epoch, drawn anew each time."""
+    balance: float = 0.0
+    """Of the classes of those: 0 draws them as frequent as they are, 1 alike."""
+    made: int = 12_000
+    """Pseudo-sentences an epoch: one to three phrases of one emoji among filler words."""
+    filler: int = 150
+    """The vocabulary's first words, of which the filler is drawn."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if (
+            self.epochs < 1
+            or self.patience < 1
+            or min(self.tweets, self.labelled_tweets, self.made, self.seed) < 0
+        ):
+            raise InputError("epochs and patience must be at least 1, the other numbers at least 0")
+
+
+class Examples:
+    """Tokenized phrases of one split."""
+
+    def __init__(self, found: Sequence[phrases.Phrase], vocabulary: Vocabulary, limit: int) -> None:
+        rows = [(phrase, vocabulary.ids(phrase.text, limit)) for phrase in found]
+        self.phrases = [phrase for phrase, ids in rows if ids]
+        self.ids = [ids for _, ids in rows if ids]
+
+    def of_kind(self, *kinds: str) -> np.ndarray:
+        """Return the rows of these kinds."""
+        return np.flatnonzero([phrase.kind in kinds for phrase in self.phrases])
+
+
+WIDTHS = (4, 8, 16, 32, 64)
+"""Sentences of like length share a batch; widths are few, since each is compiled once."""
+
+
+def batches(
+    examples: Examples, settings: TrainSettings, epoch: int, n_answers: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the batches of one epoch, shuffled by the seed and the epoch.
+
+    Yields:
+        Token ids, int32 (batch, tokens), and the correct answers, float32 0/1 (batch, n_answers).
+    """
+    rng = np.random.default_rng([settings.seed, epoch])
+    shown = [*examples.of_kind(*phrases.PHRASES)]
+    shown += [*examples.of_kind("tweet")] * settings.tweets
+    labelled = examples.of_kind("labelled tweet")
+    if len(labelled):
+        labels = np.array([examples.phrases[i].emojis[0] for i in labelled])
+        _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        chance = counts[place] ** -settings.balance
+        shown += [
+            *rng.choice(labelled, size=settings.labelled_tweets, p=chance / chance.sum())
+        ]
+    chosen = [(examples.ids[i], examples.phrases[i].emojis) for i in shown]
+    of_emoji: dict[int, list[int]] = {}
+    for i in examples.of_kind("name", "keyword", "tag"):
+        for row in examples.phrases[i].emojis:
+            of_emoji.setdefault(row, []).append(i)
+    for row in rng.choice(list(of_emoji), size=settings.made if of_emoji else 0):
+        parts = [examples.ids[i] for i in rng.choice(of_emoji[row], size=rng.integers(1, 4))]
+        parts += [[word] for word in rng.integers(settings.filler, size=rng.integers(0, 7))]
+        words = [word for at in rng.permutation(len(parts)) for word in parts[at]]
+        chosen.append((words, (int(row),)))
+
+    model = settings.model
+    widths = [w for w in WIDTHS if w < model.max_tokens] if model.mask else []
+    widths.append(model.max_tokens)
+    place = np.searchsorted(widths, [min(len(ids), model.max_tokens) for ids, _ in chosen])
+    plan = []
+    for at, width in enumerate(widths):
+        rows = rng.permutation(np.flatnonzero(place == at))
+        # Full batches only, again since each shape is compiled: the last one is filled up.
+        rows = (
+            np.concatenate([rows, rng.choice(rows, size=-len(rows) % model.batch)])
+            if len(rows)
+            else rows
+        )
+        plan += [(width, part) for part in rows.reshape(-1, model.batch)]
+    for i in rng.permutation(len(plan)):
+        width, rows = plan[i]
+        correct = np.zeros((len(rows), n_answers), dtype=np.float32)
+        for row, at in zip(correct, rows, strict=True):
+            row[list(chosen[at][1])] = 1
+        yield pad([chosen[at][0] for at in rows], width), correct
+
+
+def scores(model: SQAM, examples: Examples, rows: np.ndarray) -> np.ndarray:
+    """Return Keras's own cosines (len(rows), n_answers), for validation during training."""
+    order = rows[np.argsort([len(examples.ids[i]) for i in rows], kind="stable")]
+    place = {i: at for at, i in enumerate(rows)}
+    found = np.empty((len(rows), len(model.codes)), dtype=np.float32)
+    answers = np.asarray(model.answers(model.codes))
+    limit = model.settings.max_tokens
+    for start in range(0, len(order), 512):
+        batch = order[start : start + 512]
+        ids = [examples.ids[i] for i in batch]
+        longest = max(map(len, ids)) if model.settings.mask else limit
+        width = next((w for w in WIDTHS if longest <= w < limit), limit)
+        found[[place[i] for i in batch]] = np.asarray(model.questions(pad(ids, width))) @ answers.T
+    return found
+
+
+VALIDATION = {
+    "phrases": phrases.PHRASES,
+    "tweets": ("tweet",),
+    "labelled tweets": ("labelled tweet",),
+}
+
+
+def validate(model: SQAM, examples: Examples) -> dict[str, float]:
+    """Return hit@10 on each part of the validation split, and their mean."""
+    figures = {}
+    for name, kinds in VALIDATION.items():
+        rows = examples.of_kind(*kinds)
+        correct = [examples.phrases[i].emojis for i in rows]
+        figures[name] = hits(scores(model, examples, rows), correct, 10)
+    return {**figures, "mean": float(np.mean(list(figures.values())))}
+
+
+def fit(
+    model: SQAM, settings: TrainSettings, train: Examples, validation: Examples, folder: Path
+) -> list[dict[str, float]]:
+    """Train until the validation figure stops rising; leave the best weights in the model.
+
+    After each epoch the weights, the optimizer's state and the figures are kept in ``folder``. A
+    later call with the same settings goes on from there.
+
+    Returns:
+        One row of figures an epoch.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    log_file, best_file = folder / "log.json", folder / "best.weights.h5"
+    history: list[dict[str, float]] = []
+    steps = sum(1 for _ in batches(train, settings, 0, len(model.codes)))
+    model.compile_for_training(steps * settings.epochs)
+    model.optimizer.build(model.trainable_variables)
+    settings_now = json.loads(json.dumps(dataclasses.asdict(settings)))
+    if log_file.is_file():
+        saved = json.loads(log_file.read_text())
+        if saved["settings"] != settings_now:
+            raise InputError(
+                f"{str(folder)!r} holds a run with other settings; remove it or name another folder"
+            )
+        history = saved["history"]
+        model.load_weights(folder / saved["last"])
+        print(f"going on after epoch {len(history)}", file=sys.stderr)
+
+    def best() -> int:
+        return max(range(len(history)), key=lambda e: history[e]["mean"]) if history else 0
+
+    while len(history) < settings.epochs and len(history) - best() <= settings.patience:
+        epoch, began = len(history), time.monotonic()
+        model.reset_metrics()
+        shown = tqdm(
+            batches(train, settings, epoch, len(model.codes)), f"epoch {epoch + 1}", leave=False,
+            unit="batch", disable=None,
+        )  # fmt: skip
+        for ids, correct in shown:
+            # The running mean over the epoch so far.
+            loss = float(model.train_on_batch(ids, correct))
+            shown.set_postfix(loss=f"{loss:.4f}")
+        figures = validate(model, validation)
+        history.append({"loss": loss, **figures})
+        print(
+            f"epoch {epoch + 1}/{settings.epochs}  loss {history[-1]['loss']:.4f}  validation "
+            f"hit@10 {'  '.join(f'{name} {value:.3f}' for name, value in figures.items())}  "
+            f"{time.monotonic() - began:.0f} s",
+            flush=True,
+        )
+        # The log names the weights that belong to it, so a stop between the two writes harms none.
+        last = f"epoch-{epoch + 1}.weights.h5"
+        model.save_weights(folder / last)
+        if best() == epoch:
+            shutil.copy(folder / last, best_file)
+        with replacing(log_file, "w") as file:
+            json.dump({"settings": settings_now, "history": history, "last": last}, file, indent=1)
+        for old in folder.glob("epoch-*.weights.h5"):
+            if old.name != last:
+                old.unlink()
+    model.load_weights(best_file)
+    return history
+
+
+def measure(
+    scorer: Scorer, codes: EmojiCodes, found: Sequence[phrases.Phrase], seen: np.ndarray
+) -> dict[str, Any]:
+    """Measure the exported model, through the one scoring path, on phrases of one split.
+
+    Args:
+        scorer: the exported model.
+        codes: every emoji of the catalogue.
+        found: what to measure on; sentences without a known word count as misses.
+        seen: how often each emoji came with a training tweet, for the popularity baseline.
+
+    Returns:
+        For each group of kinds the number of texts and the share with a correct emoji among the
+        first 1 and 10, and for tweets the same of always answering the most popular.
+    """
+    figures: dict[str, Any] = {}
+    for name, kinds in {**VALIDATION, **{kind: (kind,) for kind in phrases.PHRASES}}.items():
+        chosen = [phrase for phrase in found if phrase.kind in kinds]
+        if not chosen:
+            continue
+        correct = [phrase.emojis for phrase in chosen]
+        texts = [phrase.text for phrase in chosen]
+        cosines = scorer.score(texts, codes)
+        cosines[~scorer.known(texts)] = -1
+        figures[name] = {"texts": len(chosen)}
+        for k in (1, 10):
+            figures[name][f"hit@{k}"] = hits(cosines, correct, k)
+        if "tweet" in kinds:
+            always = np.tile(seen, (len(chosen), 1))
+            for k in (1, 10):
+                figures[name][f"most popular hit@{k}"] = hits(always, correct, k)
+    return figures
+
+
+def train(
+    settings: TrainSettings, output: Path, work: Path, data: Path, cache: Path, vae: Path
+) -> dict[str, Any]:
+    """Train one model, export it to ``output`` and return its figures."""
+    names = catalogue()
+    codes = EmojiCodes.load(vae / "codes.npz")
+    if list(codes.names) != names.sequences:
+        raise InputError(
+            f"{str(vae / 'codes.npz')!r} does not fit the catalogue; train the VAE again"
+        )
+    found = phrases.gather(names, data)
+    words, vectors = vocabulary_of(settings, glove.load(settings.glove, cache), found)
+    vocabulary = Vocabulary(words)
+    parts = {
+        split: Examples(
+            [p for p in found if p.split == split], vocabulary, settings.model.max_tokens
+        )
+        for split in phrases.SPLITS
+    }
+    model = SQAM(settings.model, vectors, codes.codes, settings.seed)
+    began = time.monotonic()
+    history = fit(model, settings, parts["train"], parts["validation"], work)
+    seconds = round(time.monotonic() - began)
+
+    tweets = parts["train"].of_kind("tweet")
+    seen = popular([parts["train"].phrases[i].emojis for i in tweets], len(names))
+    # Sentences that the model never saw, of every kind, and enough of them.
+    sample = [p.text for split in ("held-out", "validation") for p in found if p.split == split]
+    config = {
+        "training": {k: v for k, v in dataclasses.asdict(settings).items() if k != "model"},
+        "data": data_hashes(data, vae),
+        "versions": results.versions(),
+    }
+    difference = export(model, words, output, config, codes, sample[:2000])
+    scorer = Scorer.load(output)
+    return {
+        "seed": settings.seed,
+        "epochs": len(history),
+        "seconds": seconds,
+        "validation": max(history, key=lambda row: row["mean"]),
+        "difference from Keras": difference,
+        "held-out": measure(scorer, codes, [p for p in found if p.split == "held-out"], seen),
+    }
+
+
+def vocabulary_of(
+    settings: TrainSettings, words: glove.Glove, found: Sequence[phrases.Phrase]
+) -> tuple[list[str], np.ndarray]:
+    """Choose the words that the model knows and their vectors.
+
+    The default knows GloVe's most frequent words, whether training saw them or not. With tuned
+    vectors, as in 2017, it is the most frequent words of the training texts, as far as GloVe has
+    them. Vectors that are not tuned pass through int8 first, so that training sees what ships.
+    """
+    settings_of_model = settings.model
+    size = settings_of_model.vocabulary
+    if words.vectors.shape[1] != settings_of_model.dimensions:
+        raise InputError(
+            f"GloVe {settings.glove!r} has {words.vectors.shape[1]} dimensions, the settings say "
+            f"{settings_of_model.dimensions}; change one of them"
+        )
+    if settings_of_model.tune_embedding:
+        counts = Counter(token for p in found if p.split == "train" for token in tokenize(p.text))
+        place = {word: row for row, word in enumerate(words.words)}
+        chosen = [word for word, _ in counts.most_common() if word in place][:size]
+        vectors = words.vectors[[place[word] for word in chosen]]
+    else:
+        chosen = words.words[:size]
+        table, scales = quantize(words.vectors[:size])
+        vectors = table * scales
+    if len(chosen) < size:
+        raise InputError(f"only {len(chosen)} words for a vocabulary of {size}; ask for fewer")
+    return chosen, vectors
+
+
+def data_hashes(data: Path, vae: Path) -> dict[str, str]:
+    """Return the SHA-256 of everything that a model is trained on."""
+    read = phrases.Sources()
+    files = [
+        read.descriptions, read.short_descriptions, read.tweets, read.labels,
+        *(read.labelled_tweets.format(part) for part in ("train", "val")),
+    ]  # fmt: skip
+    return {
+        **{name: results.sha256(data / name) for name in files},
+        "emojis.csv": results.sha256(asset("emojis.csv")),
+        "codes.npz": results.sha256(vae / "codes.npz"),
+        **{name: sources.SOURCES[name].sha256 for name in ("glove-50d", "glove-100d")},
+    }
+
+
+def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return mean, spread and values over the seeds of every held-out figure."""
+    first = runs[0]["held-out"]
+    return {
+        name: {
+            "texts": figures["texts"],
+            **{
+                figure: results.spread([run["held-out"][name][figure] for run in runs])
+                for figure in figures
+                if figure != "texts"
+            },
+        }
+        for name, figures in first.items()
+    }
+
+
+def settings_from(preset: str, changes: Sequence[str]) -> TrainSettings:
+    """Read ``NAME=VALUE`` changes (VALUE as in JSON, else a string) to a preset's settings.
+
+    Raises:
+        InputError: a change of another form, a setting that does not exist or a value it refuses.
+    """
+    training: dict[str, Any] = {}
+    model: dict[str, Any] = {}
+    known = {field.name for field in dataclasses.fields(TrainSettings)} - {"model", "seed"}
+    for change in changes:
+        name, equals, text = change.partition("=")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        if equals and name.startswith("model."):
+            model[name.removeprefix("model.")] = value
+        elif equals and name in known:
+            training[name] = value
+        else:
+            raise InputError(
+                f"no setting {change!r}; write NAME=VALUE or model.NAME=VALUE, with NAME one of "
+                f"{', '.join(sorted(known))} or of the model's"
+            )
+    try:
+        return TrainSettings(model=SQAMSettings.preset(preset, **model), **training)
+    except TypeError as error:
+        raise InputError(f"a setting has a value of the wrong type: {error}") from error
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = Parser(prog="python -m pipelines.train_sqam", description=__doc__)
+    add = parser.add_argument
+    add("--preset", default="default", help="default or 2017")
+    add(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="changes",
+        help="change a setting of TrainSettings or, as model.NAME=VALUE, of SQAMSettings",
+    )  # fmt: skip
+    add(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[0],
+        help="the first one's model is kept",
+    )
+    add("--data", type=Path, default=phrases.DATA, help="folder of the sentences")
+    add("--cache", type=Path, default=sources.CACHE, help="folder of downloaded packages")
+    add("--vae", type=Path, default=asset("models", "vae"), help="folder of the trained VAE")
+    add("--output", type=Path, default=asset("models", "sqam"), help="folder of the exported model")
+    add("--work", type=Path, default=Path("build/sqam"), help="folder of checkpoints")
+    add("--results", type=Path, help="results file; default: sqam.json in assets/results, or, with "
+        "another --output, in that folder")  # fmt: skip
+
+    def work() -> None:
+        arguments = parser.parse_args(argv)
+        settings = settings_from(arguments.preset, arguments.changes)
+        shipped = arguments.output == asset("models", "sqam")
+        default = asset("results", "sqam.json") if shipped else arguments.output / "sqam.json"
+        runs = []
+        for place, seed in enumerate(arguments.seeds):
+            folder = arguments.work / f"{arguments.preset}-{seed}"
+            runs.append(
+                train(
+                    dataclasses.replace(settings, seed=seed),
+                    output=arguments.output if place == 0 else folder / "model",
+                    work=folder,
+                    data=arguments.data,
+                    cache=arguments.cache,
+                    vae=arguments.vae,
+                )
+            )
+            # Written after each seed: what is done is not lost.
+            results.write(
+                arguments.results or default,
+                {
+                    "command": " ".join(
+                        ["python -m pipelines.train_sqam", *(argv or sys.argv[1:])]
+                    ),
+                    "settings": dataclasses.asdict(settings),
+                    "data": data_hashes(arguments.data, arguments.vae),
+                    "versions": results.versions(),
+                    "held-out": summary(runs),
+                    "runs": runs,
+                },
+            )
+        for name, figures in summary(runs).items():
+            cells = [
+                f"{figure} {value['mean']:.3f}" + (f" ± {value['sd']:.3f}" if value["sd"] else "")
+                for figure, value in figures.items()
+                if figure != "texts"
+            ]
+            print(f"{name:16} {figures['texts']:5} texts   {'   '.join(cells)}")
+
+    return run(parser.prog, work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,17 @@
+"""Ranks emojis for sentences: a Siamese network scores sentences against pictures' codes."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sqam.scorer import Scorer
+
+__all__ = ["Scorer"]
+
+
+def __getattr__(name: str) -> Any:
+    # `sqam --help` imports this package and must not wait for NumPy and ONNX Runtime.
+    if name == "Scorer":
+        from sqam.scorer import Scorer
+
+        return Scorer
+    raise AttributeError(f"module 'sqam' has no attribute {name!r}")

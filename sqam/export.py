@@ -1,0 +1,225 @@
+"""The trained Keras model -> small ONNX graphs for the light runtime.
+
+The bi-LSTM becomes one native LSTM operator. Keras's own export makes two Loops of it, which take
+three times as long on one sentence.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emoji_vae.codes import EmojiCodes
+from emoji_vae.errors import InputError, MissingExtraError
+from sqam.scorer import FORMAT, Scorer
+from sqam.text import Vocabulary, pad
+
+if TYPE_CHECKING:
+    from sqam.model import SQAM
+
+try:
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+except ImportError as error:
+    raise MissingExtraError("ONNX", "train") from error
+
+TOLERANCE = 1e-4
+"""Largest difference from Keras, in a unit vector's components, with which a model is exported."""
+
+
+def quantize(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Quantize word vectors row by row.
+
+    Args:
+        vectors: float32 (n, d).
+
+    Returns:
+        int8 (n, d) and float32 (n, 1), whose product is the vectors to within half a step, 1/254
+        of a row's largest magnitude.
+    """
+    scales = np.abs(vectors).max(axis=1, keepdims=True) / 127
+    scales = np.where(scales == 0, 1, scales).astype(np.float32)
+    return np.rint(vectors / scales).astype(np.int8), scales
+
+
+class _Graph:
+    """Nodes and constants of a graph under construction; values are known by their names."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def constant(self, value: Any) -> str:
+        name = f"constant_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
+        names = [f"{operator}_{len(self.nodes)}_{i}" for i in range(outputs)]
+        self.nodes.append(helper.make_node(operator, list(inputs), names, **attributes))
+        return names[0]
+
+    def dense(self, x: str, layers: Sequence[Any]) -> str:
+        for layer in layers:
+            kernel, bias = layer.get_weights()
+            x = self.add("Gemm", x, self.constant(kernel), self.constant(bias))
+            x = self.add({"relu": "Relu", "tanh": "Tanh"}[layer.activation.__name__], x)
+        return x
+
+    def unit(self, x: str) -> str:
+        norm = self.add("ReduceL2", x, axes=[-1], keepdims=1)
+        return self.add("Div", x, self.add("Max", norm, self.constant(np.float32(1e-9))))
+
+    def model(self, inputs: list[onnx.ValueInfoProto], output: str, space: int) -> onnx.ModelProto:
+        self.nodes.append(helper.make_node("Identity", [output], ["unit_vectors"]))
+        result = helper.make_tensor_value_info("unit_vectors", TensorProto.FLOAT, ["n", space])
+        graph = helper.make_graph(self.nodes, "sqam", inputs, [result], self.constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+def _gates(kernel: np.ndarray) -> np.ndarray:
+    """Keras keeps the gates as input, forget, cell, output; ONNX as input, output, forget, cell."""
+    i, f, c, o = np.split(kernel, 4, axis=-1)
+    return np.concatenate([i, o, f, c], axis=-1)
+
+
+def question_graph(model: "SQAM") -> onnx.ModelProto:
+    """Build the question tower: word vectors (tokens, n, dimensions), lengths (n,) -> (n, space).
+
+    Time comes first, as the LSTM operator wants it. Steps at and beyond a sentence's length do not
+    count.
+    """
+    settings, graph = model.settings, _Graph()
+    directions = [
+        layer.get_weights() for layer in (model.lstm.forward_layer, model.lstm.backward_layer)
+    ]
+    weights = np.stack([_gates(kernel).T for kernel, _, _ in directions])
+    recurrent = np.stack([_gates(kernel).T for _, kernel, _ in directions])
+    # ONNX adds a bias at the input and one at the state; Keras has one.
+    biases = np.stack([_gates(bias) for _, _, bias in directions])
+    biases = np.concatenate([biases, np.zeros_like(biases)], axis=1)
+    states = graph.add(
+        "LSTM", "vectors", *map(graph.constant, (weights, recurrent, biases)), "lengths",
+        hidden_size=settings.lstm_units, direction="bidirectional",
+    )  # fmt: skip
+    x = graph.add("Transpose", states, perm=[2, 0, 1, 3])  # (n, tokens, 2, units)
+    width = 2 * settings.lstm_units
+    if settings.pool == "max":
+        x = graph.add("Reshape", x, graph.constant(np.array([0, 0, width])))
+        tokens = graph.add(
+            "Gather", graph.add("Shape", "vectors"), graph.constant(np.int64(0)), axis=0
+        )
+        zero, one = graph.constant(np.int64(0)), graph.constant(np.int64(1))
+        steps = graph.add("Range", zero, tokens, one)
+        axis = graph.constant(np.array([1]))
+        lengths = graph.add("Unsqueeze", graph.add("Cast", "lengths", to=TensorProto.INT64), axis)
+        written = graph.add("Less", steps, lengths)
+        written = graph.add("Unsqueeze", written, graph.constant(np.array([2])))
+        x = graph.add("Where", written, x, graph.constant(np.float32(-1e9)))
+        x = graph.add("ReduceMax", x, axes=[1], keepdims=0)
+    else:
+        windows = settings.max_tokens // 10
+        bounds = [graph.constant(np.array([value])) for value in (0, windows * 10, 1)]
+        x = graph.add("Slice", x, *bounds)
+        x = graph.add("Reshape", x, graph.constant(np.array([-1, windows, 10, width])))
+        x = graph.add("ReduceMax", x, axes=[2], keepdims=0)
+        x = graph.add("Reshape", x, graph.constant(np.array([-1, windows * width])))
+    x = graph.unit(graph.dense(x, [*model.question_layers, *model.shared_layers]))
+    inputs = [
+        helper.make_tensor_value_info(
+            "vectors", TensorProto.FLOAT, ["t", "n", settings.dimensions]
+        ),
+        helper.make_tensor_value_info("lengths", TensorProto.INT32, ["n"]),
+    ]
+    return graph.model(inputs, x, settings.space)
+
+
+def answer_graph(model: "SQAM") -> onnx.ModelProto:
+    """Build the answer tower: codes (n, code_size) -> (n, space)."""
+    settings, graph = model.settings, _Graph()
+    x = graph.add("Sub", "codes", graph.constant(np.asarray(model.code_mean)))
+    x = graph.add("Div", x, graph.constant(np.asarray(model.code_spread)))
+    x = graph.unit(graph.dense(x, [*model.answer_layers, *model.shared_layers]))
+    inputs = [helper.make_tensor_value_info("codes", TensorProto.FLOAT, ["n", settings.code_size])]
+    return graph.model(inputs, x, settings.space)
+
+
+def export(
+    model: "SQAM",
+    words: Sequence[str],
+    folder: Path,
+    config: dict[str, Any],
+    codes: EmojiCodes,
+    sentences: Sequence[str],
+) -> float:
+    """Write the model that ``Scorer`` loads, if it answers as Keras does.
+
+    Args:
+        model: trained; its word vectors are written as int8 where they were not tuned (then they
+            must be ``quantize``'s own, so that nothing is lost), else as float32.
+        words: the vocabulary, in the order of the word vectors.
+        folder: is made; existing files are replaced once the new ones have passed.
+        config: goes into ``config.json`` beside the settings.
+        codes: answers to compare by.
+        sentences: at least 1,000 to compare by.
+
+    Returns:
+        The largest difference from Keras in any component of a question's or an answer's vector.
+
+    Raises:
+        InputError: a difference above ``TOLERANCE``, or fewer than 1,000 sentences.
+    """
+    if len(sentences) < 1000:
+        raise InputError(f"export compares on at least 1,000 sentences, not {len(sentences)}")
+    vectors = np.asarray(model.embedding.get_weights()[0])
+    if model.settings.tune_embedding:
+        table, scales = vectors, np.ones((len(vectors), 1), dtype=np.float32)
+    else:
+        table, scales = quantize(vectors)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as temporary:
+        new = Path(temporary)
+        np.save(new / "embedding.npy", table)
+        np.save(new / "scales.npy", scales)
+        (new / "vocabulary.txt").write_text("".join(f"{word}\n" for word in words), "utf-8")
+        (new / "question.onnx").write_bytes(question_graph(model).SerializeToString())
+        (new / "answer.onnx").write_bytes(answer_graph(model).SerializeToString())
+        saved = {"format": FORMAT, "settings": vars(model.settings), **config}
+        (new / "config.json").write_text(
+            json.dumps(saved, indent=1, ensure_ascii=False) + "\n", "utf-8"
+        )
+        difference = _difference(model, Scorer.load(new), codes, sentences)
+        if not difference <= TOLERANCE:
+            raise InputError(
+                f"the exported model differs from Keras by {difference:.2g}, more than "
+                f"{TOLERANCE}; nothing was written to {str(folder)!r}"
+            )
+        for file in sorted(new.iterdir()):
+            os.replace(file, folder / file.name)
+    return difference
+
+
+def _difference(
+    model: "SQAM", scorer: Scorer, codes: EmojiCodes, sentences: Sequence[str]
+) -> float:
+    vocabulary: Vocabulary = scorer.vocabulary
+    ids = [vocabulary.ids(text, model.settings.max_tokens) for text in sentences]
+    # Keras cannot tell a sentence without words from padding; the scorer has its own rule for it.
+    kept = [i for i, row in enumerate(ids) if row]
+    padded = pad([ids[i] for i in kept], model.settings.max_tokens)
+    keras_questions = np.concatenate(
+        [np.asarray(model.questions(padded[at : at + 256])) for at in range(0, len(padded), 256)]
+    )
+    questions = scorer.questions([sentences[i] for i in kept])
+    answers = np.asarray(model.answers(codes.codes))
+    return float(
+        max(
+            np.abs(keras_questions - questions).max(), np.abs(answers - scorer.answers(codes)).max()
+        )
+    )

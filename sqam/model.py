@@ -1,0 +1,276 @@
+"""The Siamese question-answer model in Keras 3: two towers, shared last layers, hinge loss.
+
+A question (a sentence) and an answer (an emoji's 16-D code) are put into one space; their cosine
+is the score. Only ``keras.ops`` is used, so the model trains on TensorFlow, JAX and PyTorch alike.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from emoji_vae.errors import InputError, MissingExtraError
+
+try:
+    import keras
+    from keras import layers, ops
+except ImportError as error:
+    raise MissingExtraError("Keras", "train") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class SQAMSettings:
+    """What makes a model; saved with it.
+
+    The defaults are the product's; ``SQAMSettings.preset("2017")`` is the model of "Neurally
+    embedded emojis".
+    """
+
+    dimensions: int = 100
+    """Length of a word vector."""
+    vocabulary: int = 40_000
+    """Words with a vector, the most frequent first."""
+    max_tokens: int = 32
+    """Tokens of a sentence that are read."""
+    tune_embedding: bool = False
+    """Train the word vectors. If not, words that training never saw stay near their neighbours."""
+    mask: bool = True
+    """Ignore padding in the LSTM and in the pooling."""
+    lstm_units: int = 64
+    """Units of the LSTM in each direction."""
+    pool: Literal["max", "windows"] = "max"
+    """``max``: over the sentence; ``windows``: over each 10 steps, then flattened."""
+    question_units: tuple[int, ...] = (256,)
+    """relu layers of the question tower alone."""
+    code_size: int = 16
+    """Length of an emoji's latent code."""
+    answer_units: tuple[int, ...] = (256, 256)
+    """relu layers of the answer tower alone; the last must be as wide as the question's."""
+    shared_units: tuple[int, ...] = (256,)
+    """relu layers that both towers share."""
+    space: int = 128
+    """Width of the shared space: the last, ``tanh`` layer that both towers share."""
+    dropout: float = 0.2
+    """On the pooled sentence, in training."""
+    word_dropout: float = 0.1
+    """Share of the tokens hidden in training."""
+    margin: float = 0.2
+    """Of the hinge loss."""
+    negatives: int | None = None
+    """Incorrect answers that each question is held against in a step; None for all."""
+    focus: float = 0.0
+    """How much more the nearer of them count; see ``hinge_contrastive``."""
+    learning_rate: float = 0.001
+    decay: bool = True
+    """Let the learning rate fall to 0 along a cosine; else it is constant."""
+    clip_norm: float = 1.0
+    batch: int = 256
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> Self:
+        """Return the settings called ``"default"`` or ``"2017"``, with changes.
+
+        Raises:
+            InputError: no such preset or setting.
+        """
+        if name not in PRESETS:
+            raise InputError(f"no preset {name!r}; choose from {', '.join(PRESETS)}")
+        return cls.from_dict({**PRESETS[name], **changes})
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build settings from a saved mapping.
+
+        Raises:
+            InputError: a setting that does not exist, or one that cannot be.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise InputError(f"unknown setting {unknown[0]!r}; known: {', '.join(sorted(known))}")
+        tuples: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**tuples)
+
+    def __post_init__(self) -> None:
+        if self.question_units[-1:] != self.answer_units[-1:]:
+            raise InputError(
+                "question_units and answer_units must end in the same width, since the layers "
+                f"after them are shared; they are {self.question_units} and {self.answer_units}"
+            )
+        if self.pool not in ("max", "windows"):
+            raise InputError(f"pool {self.pool!r}: choose max or windows")
+        if self.mask != (self.pool == "max"):
+            raise InputError("mask=True goes with pool='max' and mask=False with pool='windows'")
+        if (
+            min(
+                1 if self.negatives is None else self.negatives,
+                self.batch,
+                self.max_tokens,
+                self.space,
+            )
+            < 1
+        ):
+            raise InputError("negatives, batch, max_tokens and space must be at least 1")
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "2017": {
+        "vocabulary": 2_000, "max_tokens": 20, "tune_embedding": True, "mask": False,
+        "lstm_units": 50, "pool": "windows", "question_units": (10,), "answer_units": (64, 10),
+        "shared_units": (100, 50), "space": 10, "dropout": 0.0, "word_dropout": 0.0,
+        "margin": 0.2, "negatives": 1, "decay": False, "batch": 64,
+    },
+}  # fmt: skip
+
+
+def unit(vectors: Any) -> Any:
+    """Scale vectors (n, d) to length 1; a zero vector stays zero."""
+    return vectors / ops.maximum(ops.norm(vectors, axis=-1, keepdims=True), 1e-9)
+
+
+def hinge_contrastive(
+    correct: Any, scores: Any, *, margin: float, negatives: int | None, focus: float, seed: Any
+) -> Any:
+    """Return ``max(0, margin - cos(question, correct) + cos(question, incorrect))`` per question.
+
+    Of several correct answers one is drawn. The mean goes over those incorrect answers that come
+    within the margin, weighted by ``softmax(focus * cosine)``: 0 weighs them alike. (The hardest
+    ones alone would pull everything into one point.) An answer that is also correct is never an
+    incorrect one.
+
+    Args:
+        correct: (n, n_answers), 1 where the answer is correct, else 0; at least one a row.
+        scores: (n, n_answers) cosines.
+        margin: distance that the correct answer must be ahead by.
+        negatives: how many incorrect answers to draw for a question; None takes all.
+        focus: how much nearer incorrect answers count more, at least 0.
+        seed: a ``keras.random.SeedGenerator``.
+
+    Returns:
+        (n,) losses, at least 0.
+    """
+    drawn = keras.random.uniform(ops.shape(scores), minval=1e-6, seed=seed)
+    positive = ops.argmax(drawn * ops.cast(correct, drawn.dtype), axis=-1)
+    positive_score = ops.take_along_axis(scores, positive[:, None], axis=-1)
+    hinge = ops.relu(margin - positive_score + scores)
+    counts = correct == 0
+    if negatives is not None:
+        order = ops.where(counts, keras.random.uniform(ops.shape(scores), seed=seed), -1.0)
+        lowest = ops.top_k(order, k=negatives)[0][:, -1:]
+        counts = ops.logical_and(counts, order >= lowest)
+    counts = ops.logical_and(counts, hinge > 0)
+    weights = ops.where(counts, ops.exp(focus * ops.stop_gradient(scores - positive_score)), 0.0)
+    return ops.sum(weights * hinge, axis=-1) / ops.maximum(ops.sum(weights, axis=-1), 1e-9)
+
+
+@keras.saving.register_keras_serializable("sqam")
+class SQAM(keras.Model):
+    """Both towers over a fixed list of answers; called with token ids it returns cosines.
+
+    Args:
+        settings: see ``SQAMSettings``.
+        word_vectors: float32 (vocabulary, dimensions).
+        codes: float32 (n_answers, code_size); what the answers look like.
+        seed: of the initial weights, the dropout and the drawn answers.
+    """
+
+    def __init__(
+        self, settings: SQAMSettings, word_vectors: np.ndarray, codes: np.ndarray, seed: int = 0
+    ) -> None:
+        super().__init__()
+        expected = (settings.vocabulary, settings.dimensions)
+        if word_vectors.shape != expected:
+            raise InputError(
+                f"word vectors have shape {word_vectors.shape}, settings say {expected}"
+            )
+        if codes.ndim != 2 or codes.shape[1] != settings.code_size or not np.isfinite(codes).all():
+            raise InputError(
+                f"codes must be finite, of shape (n, {settings.code_size}), not {codes.shape}"
+            )
+        keras.utils.set_random_seed(seed)
+        self.settings = settings
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        # Row 0 is padding; a word's token id is its row in the vocabulary plus one.
+        rows = np.concatenate([np.zeros((1, settings.dimensions)), word_vectors])
+        self.embedding = layers.Embedding(
+            *rows.shape, embeddings_initializer=keras.initializers.Constant(rows),
+            trainable=settings.tune_embedding, name="glove",
+        )  # fmt: skip
+        self.lstm = layers.Bidirectional(
+            layers.LSTM(settings.lstm_units, return_sequences=True), name="bilstm"
+        )
+        self.drop = layers.Dropout(settings.dropout, seed=seed)
+
+        def dense(units: tuple[int, ...], name: str) -> list[layers.Dense]:
+            return [layers.Dense(n, "relu", name=f"{name}_{i}") for i, n in enumerate(units)]
+
+        self.question_layers = dense(settings.question_units, "question")
+        self.answer_layers = dense(settings.answer_units, "answer")
+        self.shared_layers = [
+            *dense(settings.shared_units, "shared"),
+            layers.Dense(settings.space, "tanh", name="space"),
+        ]
+
+        # Codes enter the answer tower at mean 0 and spread 1 in each dimension.
+        def fixed(values: np.ndarray, name: str) -> Any:
+            constant = keras.initializers.Constant(values)
+            return self.add_weight(values.shape, constant, trainable=False, name=name)
+
+        self.code_mean = fixed(codes.mean(axis=0), "code_mean")
+        self.code_spread = fixed(codes.std(axis=0) + 1e-6, "code_spread")
+        self.codes = ops.convert_to_tensor(codes.astype(np.float32))
+        # The first call makes the weights; without it there is nothing to load or export.
+        self(np.ones((1, settings.max_tokens), dtype=np.int32))
+
+    def questions(self, ids: Any, training: bool = False) -> Any:
+        """Put sentences into the space: int ids (n, tokens), 0 for padding -> unit (n, space)."""
+        settings = self.settings
+        written = ids > 0
+        if training and settings.word_dropout:
+            kept = keras.random.uniform(ops.shape(ids), seed=self.seed_generator)
+            ids = ops.where(kept < settings.word_dropout, 0, ids)
+            # Hidden words leave no gap for the mask to trip over: a zero vector in their place.
+        vectors = self.embedding(ids)
+        if settings.mask:
+            x = self.lstm(vectors, mask=written, training=training)
+            x = ops.max(ops.where(written[..., None], x, -1e9), axis=1)
+        else:
+            x = self.lstm(vectors, training=training)
+            windows = settings.max_tokens // 10
+            x = ops.reshape(x[:, : windows * 10], (-1, windows, 10, 2 * settings.lstm_units))
+            x = ops.reshape(ops.max(x, axis=2), (-1, windows * 2 * settings.lstm_units))
+        x = self.drop(x, training=training)
+        for layer in [*self.question_layers, *self.shared_layers]:
+            x = layer(x)
+        return unit(x)
+
+    def answers(self, codes: Any) -> Any:
+        """Put codes into the space: float (n, code_size) -> unit (n, space)."""
+        x = (codes - self.code_mean) / self.code_spread
+        for layer in [*self.answer_layers, *self.shared_layers]:
+            x = layer(x)
+        return unit(x)
+
+    def call(self, ids: Any, training: bool = False) -> Any:
+        """Return cosines (n, n_answers) of sentences with the fixed answers."""
+        return ops.matmul(self.questions(ids, training), ops.transpose(self.answers(self.codes)))
+
+    def compile_for_training(self, steps: int) -> None:
+        """Set the hinge contrastive loss, and Adam with a rate that falls to 0 over the steps."""
+        settings = self.settings
+        rate: Any = settings.learning_rate
+        if settings.decay:
+            rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+
+        def loss(correct: Any, scores: Any) -> Any:
+            return hinge_contrastive(
+                correct, scores, margin=settings.margin, negatives=settings.negatives,
+                focus=settings.focus, seed=self.seed_generator,
+            )  # fmt: skip
+
+        self.compile(
+            optimizer=keras.optimizers.Adam(rate, clipnorm=settings.clip_norm),
+            loss=loss,
+            jit_compile=False,
+        )

@@ -1,0 +1,101 @@
+"""A tiny model, exported, and small data, that several test modules look at."""
+
+import csv
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from emoji_vae.codes import EmojiCodes
+
+WORDS = ["the", "i", "you", "love", "pizza", "happy", "not", "good", "morning", "a"]
+NAMES = ["❤️", "⚾", "😄", "😞", "🍴", "🍕"]
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """An untrained SQAM of ten words, six answers and seven tokens, and its exported folder."""
+    keras = pytest.importorskip("keras", reason="needs the extra train")
+    from sqam.export import export, quantize
+    from sqam.model import SQAM, SQAMSettings
+
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    settings = SQAMSettings(
+        dimensions=6,
+        vocabulary=len(WORDS),
+        max_tokens=7,
+        lstm_units=4,
+        question_units=(8,),
+        answer_units=(8, 8),
+        shared_units=(8,),
+        space=5,
+    )
+    # Vectors that int8 holds exactly, as training uses them.
+    table, scales = quantize(rng.standard_normal((len(WORDS), 6)).astype("float32"))
+    codes = EmojiCodes(NAMES, rng.standard_normal((len(NAMES), 16)).astype("float32"))
+    model = SQAM(settings, table * scales, codes.codes)
+    sentences = [" ".join(rng.choice(WORDS, size=rng.integers(1, 12))) for _ in range(1000)]
+    folder = tmp_path_factory.mktemp("tiny")
+    difference = export(model, WORDS, folder, {"note": "tiny"}, codes, sentences)
+    return {
+        "model": model,
+        "folder": folder,
+        "codes": codes,
+        "sentences": sentences,
+        "difference": difference,
+    }
+
+
+def write_csv(path, header, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with gzip.open(path, "wt", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([header, *rows])
+
+
+@pytest.fixture
+def data(tmp_path_factory):
+    """Return a folder laid out like the data, with a few texts of our own."""
+    from pipelines import phrases
+
+    tmp_path = tmp_path_factory.mktemp("data")
+    read = phrases.Sources()
+    path = tmp_path / read.descriptions
+    path.parent.mkdir(parents=True)
+    lines = [
+        {
+            "emoji": "👍🏽",
+            "description": "This emoji represents a raised thumb with a medium skin tone, in full "
+            "agreement",
+            "tags": ["full agreement", "medium skin tone"],
+        },
+        {"emoji": "?", "description": "no emoji", "tags": ["nothing"]},
+    ]
+    with gzip.open(path, "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+    write_csv(
+        tmp_path / read.short_descriptions,
+        ["description", "emoji", "relevant"],
+        [["Full agreement!", "🤝", "True"]],
+    )
+    write_csv(
+        tmp_path / read.tweets,
+        ["text", "emojis", "task", "split"],
+        [
+            ["what a lovely tuesday this is", "😂 ❤️ 😂", "irony", "train"],
+            ["they lost the match again", "😭", "irony", "val"],
+            ["They lost the match again", "😂", "irony", "train"],
+        ],
+    )
+    mapping = tmp_path / read.labels
+    mapping.parent.mkdir(parents=True, exist_ok=True)
+    mapping.write_text("label,emoji-or-name,name\n0,❤,red heart\n", encoding="utf-8")
+    for part in ("train", "val"):
+        write_csv(
+            tmp_path / read.labelled_tweets.format(part),
+            ["text", "label"],
+            [[f"sunday walk in the {part} \ufe0f  park ", "0"]],
+        )
+    return tmp_path

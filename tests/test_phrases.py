@@ -1,0 +1,78 @@
+"""Training texts: how they fold, split and lose what gives their label away."""
+
+import pytest
+
+from emoji_vae.catalogue import catalogue
+from emoji_vae.errors import InputError
+from pipelines import phrases
+from sqam.text import tokenize
+
+
+def row(sequence):
+    return catalogue().index(sequence)
+
+
+def test_two_sources_that_say_the_same_are_one_phrase(data):
+    found = [p for p in phrases.gather(catalogue(), data) if p.text.lower() == "full agreement"]
+    # Its "!" makes the second one another phrase; without it both would be one.
+    assert [p.emojis for p in found] == [(row("👍"),)]
+    tokens = [tuple(tokenize(p.text)) for p in phrases.gather(catalogue(), data)
+              if p.kind in phrases.PHRASES]  # fmt: skip
+    assert len(tokens) == len(set(tokens))
+
+
+def test_a_keyword_has_all_its_emojis(data):
+    found = {p.text: p for p in phrases.gather(catalogue(), data)}
+    expected = {i for i, e in enumerate(catalogue()) if "pizza" in e.keywords or e.name == "pizza"}
+    assert set(found["pizza"].emojis) == expected and row("🍕") in expected
+
+
+def test_descriptions_lose_their_template_and_skin_tone(data):
+    texts = {p.text for p in phrases.gather(catalogue(), data) if p.kind == "description"}
+    (text,) = texts
+    assert " ".join(text.split()) == "a raised thumb , in full agreement"
+
+
+def test_no_skin_tone_tags_and_no_unknown_emoji(data):
+    texts = {p.text for p in phrases.gather(catalogue(), data)}
+    assert "medium skin tone" not in texts and "no emoji" not in texts
+
+
+def test_tweets_split_as_they_came_and_the_farthest_part_wins(data):
+    found = {p.text.lower(): p for p in phrases.gather(catalogue(), data) if "tweet" in p.kind}
+    # The same text stands in train and in val: it is held out, with the emojis of both.
+    lost = found["they lost the match again"]
+    assert lost.split == "held-out" and set(lost.emojis) == {row("😭"), row("😂")}
+    assert found["what a lovely tuesday this is"].split in ("train", "validation")
+    assert set(found["what a lovely tuesday this is"].emojis) == {row("😂"), row("❤️")}
+    assert found["sunday walk in the train park"].split == "train"
+    assert found["sunday walk in the val park"].split == "validation"
+
+
+def test_clean_tweet_leaves_no_trace_of_the_emoji():
+    # The selector stood between two spaces: a plain deletion would leave both, as telling as it.
+    assert phrases.clean_tweet(" I \ufe0f you\u200d  so ") == "I you so"
+
+
+def test_part_is_a_fixed_share():
+    parts = [phrases._part(f"phrase {i}") for i in range(4000)]
+    # 10 % and 5 % of 4,000, within four standard deviations (19 and 14).
+    assert abs(parts.count("held-out") - 400) < 76 and abs(parts.count("validation") - 200) < 56
+    assert phrases._part("good morning") == phrases._part("good morning")
+
+
+def test_a_missing_file_is_named(data):
+    (data / phrases.Sources().tweets).unlink()
+    with pytest.raises(InputError, match="tweets_with_emoji"):
+        phrases.gather(catalogue(), data)
+
+
+def test_real_data_shares_no_text_between_parts():
+    if not phrases.DATA.is_dir():
+        pytest.skip(f"the sentences are not at {phrases.DATA}")
+    found = phrases.gather(catalogue())
+    for table in (phrases.PHRASES, ("tweet", "labelled tweet")):
+        keys = [" ".join(tokenize(p.text)) for p in found if p.kind in table]
+        assert len(keys) == len(set(keys))
+    assert {p.split for p in found} == set(phrases.SPLITS)
+    assert not [p for p in found if "tweet" in p.kind and "\ufe0f" in p.text]

@@ -1,0 +1,175 @@
+"""The Keras towers and their loss: hand-worked numbers, padding that does not count, settings."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from emoji_vae.errors import InputError
+from sqam.model import PRESETS, SQAM, SQAMSettings, hinge_contrastive, unit
+
+SMALL = {
+    "dimensions": 5, "vocabulary": 7, "max_tokens": 6, "lstm_units": 3, "question_units": (8,),
+    "answer_units": (6, 8), "shared_units": (8,), "space": 4, "word_dropout": 0.0, "dropout": 0.0,
+}  # fmt: skip
+
+
+def small_model(seed=0, **changes):
+    rng = np.random.default_rng(1)
+    settings = SQAMSettings.from_dict({**SMALL, **changes})
+    vectors = rng.standard_normal((settings.vocabulary, settings.dimensions)).astype("float32")
+    return SQAM(settings, vectors, rng.standard_normal((9, 16)).astype("float32"), seed)
+
+
+def loss(correct, scores, **changes):
+    options = {"margin": 0.2, "negatives": None, "focus": 0.0, **changes}
+    found = hinge_contrastive(
+        np.array(correct, "float32"), np.array(scores, "float32"),
+        seed=keras.random.SeedGenerator(0), **options,
+    )  # fmt: skip
+    return np.asarray(found)
+
+
+def test_hinge_by_hand():
+    # Answer 0 is correct. 0.2 - 0.5 + 0.4 = 0.1 and 0.2 - 0.5 + 0.6 = 0.3 come within the margin,
+    # 0.2 - 0.5 + 0.1 = -0.2 does not: (0.1 + 0.3) / 2 = 0.2.
+    assert loss([[1, 0, 0, 0]], [[0.5, 0.4, 0.6, 0.1]]) == pytest.approx(0.2, abs=1e-6)
+
+
+def test_hinge_focus_by_hand():
+    # Weights exp(10 * (0.4 - 0.5)) = e^-1 and exp(10 * (0.6 - 0.5)) = e:
+    # (0.1 / e + 0.3 e) / (1 / e + e) = 0.85227 / 3.08616 = 0.27616.
+    found = loss([[1, 0, 0, 0]], [[0.5, 0.4, 0.6, 0.1]], focus=10.0)
+    assert found == pytest.approx(0.27616, abs=1e-5)
+
+
+def test_an_answer_that_is_also_correct_is_no_negative():
+    # Answers 0 and 1 are correct with the same score; answer 2 is far below: nothing to mend,
+    # though answer 1 is within the margin of answer 0.
+    assert loss([[1, 1, 0]], [[0.5, 0.5, -0.9]]) == pytest.approx(0.0)
+    # Everything is correct: there is no negative at all.
+    assert loss([[1, 1, 1]], [[0.1, 0.5, 0.9]]) == pytest.approx(0.0)
+
+
+def test_drawn_negatives_are_the_asked_number():
+    # Scores rise by 0.1 from answer 1 on, all within the margin of answer 0: one drawn negative
+    # gives one of 0.3, 0.4, ... 0.7, and all five appear in many draws.
+    scores = np.tile(np.float32([0.0, 0.1, 0.2, 0.3, 0.4, 0.5]), (400, 1))
+    correct = np.tile(np.float32([1, 0, 0, 0, 0, 0]), (400, 1))
+    found = loss(correct, scores, negatives=1)
+    assert {round(float(value), 3) for value in found} == {0.3, 0.4, 0.5, 0.6, 0.7}
+
+
+def test_unit_length_and_zero():
+    # (3, 4) has length 5.
+    found = np.asarray(unit(np.float32([[3, 4], [0, 0]])))
+    assert found == pytest.approx(np.array([[0.6, 0.8], [0, 0]]))
+
+
+def test_padding_does_not_count():
+    model = small_model()
+    short = np.asarray(model.questions(np.array([[3, 1, 2]])))
+    padded = np.asarray(model.questions(np.array([[3, 1, 2, 0, 0, 0]])))
+    assert np.abs(short - padded).max() < 1e-6
+    beside_longer = np.asarray(model.questions(np.array([[3, 1, 2, 0, 0], [1, 2, 3, 4, 5]])))
+    assert np.abs(short[0] - beside_longer[0]).max() < 1e-6
+
+
+def test_order_of_words_counts():
+    model = small_model()
+    found = np.asarray(model.questions(np.array([[3, 1, 2], [2, 1, 3]])))
+    assert np.abs(found[0] - found[1]).max() > 1e-4
+
+
+def test_both_towers_share_their_last_layers():
+    model = small_model()
+    scores = np.asarray(model(np.array([[1, 2]])))
+    assert scores.shape == (1, 9) and np.abs(scores).max() <= 1 + 1e-6
+    question, answer = model.questions(np.array([[1, 2]])), model.answers(model.codes)
+    assert np.linalg.norm(question, axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert np.linalg.norm(answer, axis=1) == pytest.approx(np.ones(9), abs=1e-5)
+    before = np.asarray(question), np.asarray(answer)
+    for layer in model.shared_layers:
+        layer.set_weights([weight * 0.5 for weight in layer.get_weights()])
+    assert np.abs(np.asarray(model.questions(np.array([[1, 2]]))) - before[0]).max() > 1e-4
+    assert np.abs(np.asarray(model.answers(model.codes)) - before[1]).max() > 1e-4
+    assert model.shared_layers[-1].activation.__name__ == "tanh"
+
+
+def test_word_vectors_stay_where_they_are_and_the_loss_falls():
+    model = small_model(learning_rate=0.01, decay=False)
+    model.compile_for_training(60)
+    ids = np.array([[1, 0], [2, 3], [4, 0]])
+    correct = np.eye(9, dtype="float32")[:3]
+    before = model.embedding.get_weights()[0].copy()
+    first = float(model.train_on_batch(ids, correct))
+    for _ in range(60):
+        model.reset_metrics()
+        last = float(model.train_on_batch(ids, correct))
+    assert last < first / 2
+    after = model.embedding.get_weights()[0]
+    assert not after[0].any()
+    assert (before == after).all() and not model.embedding.trainable_weights
+
+
+def test_one_seed_one_model():
+    ids = np.array([[1, 2, 3]])
+    assert (np.asarray(small_model(3)(ids)) == np.asarray(small_model(3)(ids))).all()
+    assert (np.asarray(small_model(3)(ids)) != np.asarray(small_model(4)(ids))).any()
+
+
+def test_2017_preset_has_the_sizes_of_its_source():
+    settings = SQAMSettings.preset("2017")
+    rng = np.random.default_rng(0)
+    model = SQAM(
+        settings, rng.standard_normal((2000, 100)).astype("float32"),
+        rng.standard_normal((3, 16)).astype("float32"),
+    )  # fmt: skip
+    assert settings.margin == 0.2 and settings.batch == 64 and settings.clip_norm == 1
+    assert settings.negatives == 1 and settings.learning_rate == 0.001
+    # bi-LSTM: 2 * 4 * (100 * 50 + 50 * 50 + 50) = 60,400. Two windows of 10 steps by 100 states
+    # give 200 inputs: 200 * 10 + 10 = 2,010. Answers: 16 * 64 + 64 = 1,088 and 64 * 10 + 10 = 650.
+    # Shared: 10 * 100 + 100 = 1,100; 100 * 50 + 50 = 5,050; 50 * 10 + 10 = 510.
+    # The embedding has 2,000 words and the padding: 2,001 * 100 = 200,100.
+    trained = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    assert trained == 200_100 + 60_400 + 2_010 + 1_088 + 650 + 1_100 + 5_050 + 510
+
+
+def test_settings_survive_json():
+    settings = SQAMSettings.preset("default", space=32, question_units=(64, 256))
+    again = SQAMSettings.from_dict(json.loads(json.dumps(dataclasses.asdict(settings))))
+    assert again == settings and set(PRESETS) == {"default", "2017"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"marginn": 0.1}, "marginn"),
+        ({"pool": "mean"}, "mean"),
+        ({"mask": False}, "mask"),
+        ({"question_units": (7,)}, "same width"),
+        ({"negatives": 0}, "at least 1"),
+        ({"batch": 0}, "at least 1"),
+    ],
+)
+def test_settings_that_cannot_be(changes, said):
+    with pytest.raises(InputError, match=said):
+        SQAMSettings.from_dict(changes)
+
+
+def test_unknown_preset():
+    with pytest.raises(InputError, match="2018"):
+        SQAMSettings.preset("2018")
+
+
+def test_word_vectors_and_codes_of_the_wrong_shape():
+    settings = SQAMSettings.from_dict(SMALL)
+    vectors, codes = np.zeros((7, 5), "float32"), np.zeros((9, 16), "float32")
+    with pytest.raises(InputError, match="word vectors"):
+        SQAM(settings, vectors[:, :4], codes)
+    with pytest.raises(InputError, match="codes"):
+        SQAM(settings, vectors, codes[:, :15])
+    with pytest.raises(InputError, match="codes"):
+        SQAM(settings, vectors, np.full((9, 16), np.nan, "float32"))
