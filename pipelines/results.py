@@ -4,12 +4,15 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import shlex
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from emoji_vae.files import replacing
+from emoji_vae.locations import asset
 
 _PACKAGES = ("numpy", "tensorflow", "keras", "onnx", "onnxruntime", "pillow", "scikit-learn")
 
@@ -43,6 +46,21 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
         "sd": round(statistics.stdev(values), 5) if len(values) > 1 else None,
         "values": [round(value, 5) for value in values],
     }
+
+
+def command(module: str, argv: Sequence[str] | None) -> str:
+    """Return the command that runs a module with these arguments (the process's own if None)."""
+    return shlex.join(["python", "-m", module, *(sys.argv[1:] if argv is None else argv)])
+
+
+def place(output: Path, name: str) -> Path:
+    """Return the results file of a training that writes its model to the folder ``output``.
+
+    That of the model that ships is kept with the assets; any other lies beside its model.
+    """
+    if output.resolve() == asset("models", name):
+        return asset("results", f"{name}.json")
+    return output / f"{name}.json"
 
 
 def write(path: Path, found: Mapping[str, Any]) -> None:

@@ -9,11 +9,10 @@ An interrupted run goes on where it stopped when the same command is given again
 
 import dataclasses
 import json
-import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,9 @@ from emoji_vae.catalogue import catalogue
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.command import Parser, run
 from emoji_vae.errors import InputError
-from emoji_vae.files import replacing
 from emoji_vae.locations import asset
 from pipelines import glove, phrases, results, sources
+from pipelines.checkpoints import Checkpoints
 from pipelines.evaluate import hits, popular
 from sqam.export import export, quantize
 from sqam.model import SQAM, SQAMSettings
@@ -41,17 +40,23 @@ class TrainSettings:
     model: SQAMSettings = dataclasses.field(default_factory=SQAMSettings)
     glove: str = "100d"
     """See ``pipelines.glove.load``."""
-    epochs: int = 30
-    patience: int = 6
+    frequent: int = 40_000
+    """GloVe's most frequent words that the vocabulary begins with; it is filled up with the most
+    frequent others of the training texts."""
+    epochs: int = 20
+    patience: int = 8
     """Epochs without a better validation figure after which training stops."""
-    tweets: int = 2
+    tweets: int = 6
     """How often an epoch shows each tweet that came with its emojis; each phrase it shows once."""
-    labelled_tweets: int = 6_000
+    labelled_tweets: int = 2_000
     """Tweets of the 20-class task an epoch, drawn anew each time."""
     balance: float = 0.0
     """Of the classes of those: 0 draws them as frequent as they are, 1 alike."""
-    made: int = 12_000
-    """Pseudo-sentences an epoch: one to three phrases of one emoji among filler words."""
+    thin: float = 0.4
+    """Share of a tweet's words that a showing leaves out, lest tweets be learnt by heart."""
+    made: int = 20_000
+    """Pseudo-sentences an epoch: a few words in a row of a description, or one to three phrases of
+    one emoji among filler words, half of each."""
     filler: int = 150
     """The vocabulary's first words, of which the filler is drawn."""
     seed: int = 0
@@ -82,6 +87,30 @@ WIDTHS = (4, 8, 16, 32, 64)
 """Sentences of like length share a batch; widths are few, since each is compiled once."""
 
 
+def made(
+    examples: Examples, settings: TrainSettings, rng: np.random.Generator
+) -> Iterator[tuple[list[int], tuple[int, ...]]]:
+    """Yield an epoch's pseudo-sentences with their emojis.
+
+    Names, keywords and tags are hardly ever sentences. These teach that an emoji's word counts
+    wherever it stands, and the words around it do not.
+    """
+    descriptions = examples.of_kind("description")
+    of_emoji: dict[int, list[int]] = {}
+    for i in examples.of_kind("name", "keyword", "tag"):
+        for row in examples.phrases[i].emojis:
+            of_emoji.setdefault(row, []).append(i)
+    for row in rng.choice(list(of_emoji), size=settings.made // 2 if of_emoji else 0):
+        parts = [examples.ids[i] for i in rng.choice(of_emoji[row], size=rng.integers(1, 4))]
+        parts += [[word] for word in rng.integers(settings.filler, size=rng.integers(0, 7))]
+        yield [word for at in rng.permutation(len(parts)) for word in parts[at]], (int(row),)
+    for i in rng.choice(descriptions, size=settings.made // 2 if len(descriptions) else 0):
+        ids = examples.ids[i]
+        length = int(rng.integers(3, 11))
+        start = rng.integers(0, max(1, len(ids) - length + 1))
+        yield ids[start : start + length], examples.phrases[i].emojis
+
+
 def batches(
     examples: Examples, settings: TrainSettings, epoch: int, n_answers: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -91,26 +120,20 @@ def batches(
         Token ids, int32 (batch, tokens), and the correct answers, float32 0/1 (batch, n_answers).
     """
     rng = np.random.default_rng([settings.seed, epoch])
-    shown = [*examples.of_kind(*phrases.PHRASES)]
-    shown += [*examples.of_kind("tweet")] * settings.tweets
+    chosen = [
+        (examples.ids[i], examples.phrases[i].emojis) for i in examples.of_kind(*phrases.PHRASES)
+    ]
+    shown = [*examples.of_kind("tweet")] * settings.tweets
     labelled = examples.of_kind("labelled tweet")
     if len(labelled):
         labels = np.array([examples.phrases[i].emojis[0] for i in labelled])
         _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
         chance = counts[place] ** -settings.balance
-        shown += [
-            *rng.choice(labelled, size=settings.labelled_tweets, p=chance / chance.sum())
-        ]
-    chosen = [(examples.ids[i], examples.phrases[i].emojis) for i in shown]
-    of_emoji: dict[int, list[int]] = {}
-    for i in examples.of_kind("name", "keyword", "tag"):
-        for row in examples.phrases[i].emojis:
-            of_emoji.setdefault(row, []).append(i)
-    for row in rng.choice(list(of_emoji), size=settings.made if of_emoji else 0):
-        parts = [examples.ids[i] for i in rng.choice(of_emoji[row], size=rng.integers(1, 4))]
-        parts += [[word] for word in rng.integers(settings.filler, size=rng.integers(0, 7))]
-        words = [word for at in rng.permutation(len(parts)) for word in parts[at]]
-        chosen.append((words, (int(row),)))
+        shown += [*rng.choice(labelled, size=settings.labelled_tweets, p=chance / chance.sum())]
+    for i in shown:
+        words = [word for word in examples.ids[i] if rng.random() >= settings.thin]
+        chosen.append((words or examples.ids[i], examples.phrases[i].emojis))
+    chosen += made(examples, settings, rng)
 
     model = settings.model
     widths = [w for w in WIDTHS if w < model.max_tokens] if model.mask else []
@@ -162,13 +185,24 @@ def validate(model: SQAM, examples: Examples) -> dict[str, float]:
     figures = {}
     for name, kinds in VALIDATION.items():
         rows = examples.of_kind(*kinds)
+        if not len(rows):
+            continue
         correct = [examples.phrases[i].emojis for i in rows]
         figures[name] = hits(scores(model, examples, rows), correct, 10)
     return {**figures, "mean": float(np.mean(list(figures.values())))}
 
 
+DRAWS = 1_000_000
+"""Random draws set aside for an epoch, more than it makes."""
+
+
 def fit(
-    model: SQAM, settings: TrainSettings, train: Examples, validation: Examples, folder: Path
+    model: SQAM,
+    settings: TrainSettings,
+    train: Examples,
+    validation: Examples,
+    folder: Path,
+    data: Mapping[str, str],
 ) -> list[dict[str, float]]:
     """Train until the validation figure stops rising; leave the best weights in the model.
 
@@ -178,21 +212,12 @@ def fit(
     Returns:
         One row of figures an epoch.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    log_file, best_file = folder / "log.json", folder / "best.weights.h5"
-    history: list[dict[str, float]] = []
+    kept = Checkpoints(folder, {"settings": dataclasses.asdict(settings), "data": data})
+    history = kept.history
     steps = sum(1 for _ in batches(train, settings, 0, len(model.codes)))
     model.compile_for_training(steps * settings.epochs)
     model.optimizer.build(model.trainable_variables)
-    settings_now = json.loads(json.dumps(dataclasses.asdict(settings)))
-    if log_file.is_file():
-        saved = json.loads(log_file.read_text())
-        if saved["settings"] != settings_now:
-            raise InputError(
-                f"{str(folder)!r} holds a run with other settings; remove it or name another folder"
-            )
-        history = saved["history"]
-        model.load_weights(folder / saved["last"])
+    if kept.restore(model):
         print(f"going on after epoch {len(history)}", file=sys.stderr)
 
     def best() -> int:
@@ -201,10 +226,15 @@ def fit(
     while len(history) < settings.epochs and len(history) - best() <= settings.patience:
         epoch, began = len(history), time.monotonic()
         model.reset_metrics()
+        model.draw_from(epoch * DRAWS)
         shown = tqdm(
-            batches(train, settings, epoch, len(model.codes)), f"epoch {epoch + 1}", leave=False,
-            unit="batch", disable=None,
-        )  # fmt: skip
+            batches(train, settings, epoch, len(model.codes)),
+            f"epoch {epoch + 1}",
+            total=steps,
+            leave=False,
+            unit="batch",
+            disable=None,
+        )
         for ids, correct in shown:
             # The running mean over the epoch so far.
             loss = float(model.train_on_batch(ids, correct))
@@ -212,22 +242,13 @@ def fit(
         figures = validate(model, validation)
         history.append({"loss": loss, **figures})
         print(
-            f"epoch {epoch + 1}/{settings.epochs}  loss {history[-1]['loss']:.4f}  validation "
+            f"epoch {epoch + 1}/{settings.epochs}  loss {loss:.4f}  validation "
             f"hit@10 {'  '.join(f'{name} {value:.3f}' for name, value in figures.items())}  "
             f"{time.monotonic() - began:.0f} s",
             flush=True,
         )
-        # The log names the weights that belong to it, so a stop between the two writes harms none.
-        last = f"epoch-{epoch + 1}.weights.h5"
-        model.save_weights(folder / last)
-        if best() == epoch:
-            shutil.copy(folder / last, best_file)
-        with replacing(log_file, "w") as file:
-            json.dump({"settings": settings_now, "history": history, "last": last}, file, indent=1)
-        for old in folder.glob("epoch-*.weights.h5"):
-            if old.name != last:
-                old.unlink()
-    model.load_weights(best_file)
+        kept.keep(model, best=best() == epoch)
+    kept.restore_best(model)
     return history
 
 
@@ -253,11 +274,12 @@ def measure(
             continue
         correct = [phrase.emojis for phrase in chosen]
         texts = [phrase.text for phrase in chosen]
-        cosines = scorer.score(texts, codes)
-        cosines[~scorer.known(texts)] = -1
+        known = scorer.known(texts)
+        cosines = scorer.score(texts, codes)[known]
+        correct_known = [c for c, k in zip(correct, known, strict=True) if k]
         figures[name] = {"texts": len(chosen)}
         for k in (1, 10):
-            figures[name][f"hit@{k}"] = hits(cosines, correct, k)
+            figures[name][f"hit@{k}"] = hits(cosines, correct_known, k) * float(known.mean())
         if "tweet" in kinds:
             always = np.tile(seen, (len(chosen), 1))
             for k in (1, 10):
@@ -286,7 +308,8 @@ def train(
     }
     model = SQAM(settings.model, vectors, codes.codes, settings.seed)
     began = time.monotonic()
-    history = fit(model, settings, parts["train"], parts["validation"], work)
+    hashes = data_hashes(data, vae)
+    history = fit(model, settings, parts["train"], parts["validation"], work, hashes)
     seconds = round(time.monotonic() - began)
 
     tweets = parts["train"].of_kind("tweet")
@@ -295,7 +318,7 @@ def train(
     sample = [p.text for split in ("held-out", "validation") for p in found if p.split == split]
     config = {
         "training": {k: v for k, v in dataclasses.asdict(settings).items() if k != "model"},
-        "data": data_hashes(data, vae),
+        "data": hashes,
         "versions": results.versions(),
     }
     difference = export(model, words, output, config, codes, sample[:2000])
@@ -315,28 +338,32 @@ def vocabulary_of(
 ) -> tuple[list[str], np.ndarray]:
     """Choose the words that the model knows and their vectors.
 
-    The default knows GloVe's most frequent words, whether training saw them or not. With tuned
-    vectors, as in 2017, it is the most frequent words of the training texts, as far as GloVe has
-    them. Vectors that are not tuned pass through int8 first, so that training sees what ships.
+    They are GloVe's most frequent words, whether training saw them or not, then the most frequent
+    others of the training texts that GloVe has. With tuned vectors, as in 2017, the latter alone:
+    what training does not see stays as it was while the rest moves away. Vectors that are not
+    tuned pass through int8 first, so that training sees what ships.
     """
-    settings_of_model = settings.model
-    size = settings_of_model.vocabulary
-    if words.vectors.shape[1] != settings_of_model.dimensions:
+    model = settings.model
+    if words.vectors.shape[1] != model.dimensions:
         raise InputError(
             f"GloVe {settings.glove!r} has {words.vectors.shape[1]} dimensions, the settings say "
-            f"{settings_of_model.dimensions}; change one of them"
+            f"{model.dimensions}; change one of them"
         )
-    if settings_of_model.tune_embedding:
-        counts = Counter(token for p in found if p.split == "train" for token in tokenize(p.text))
-        place = {word: row for row, word in enumerate(words.words)}
-        chosen = [word for word, _ in counts.most_common() if word in place][:size]
-        vectors = words.vectors[[place[word] for word in chosen]]
-    else:
-        chosen = words.words[:size]
-        table, scales = quantize(words.vectors[:size])
+    chosen = [] if model.tune_embedding else words.words[: settings.frequent]
+    place = {word: row for row, word in enumerate(words.words)}
+    seen = Counter(token for p in found if p.split == "train" for token in tokenize(p.text))
+    already = set(chosen)
+    more = [word for word, _ in seen.most_common() if word in place and word not in already]
+    chosen = [*chosen, *more][: model.vocabulary]
+    if len(chosen) < model.vocabulary:
+        raise InputError(
+            f"GloVe and the texts give {len(chosen)} words for a vocabulary of {model.vocabulary}; "
+            "ask for fewer"
+        )
+    vectors = words.vectors[[place[word] for word in chosen]]
+    if not model.tune_embedding:
+        table, scales = quantize(vectors)
         vectors = table * scales
-    if len(chosen) < size:
-        raise InputError(f"only {len(chosen)} words for a vocabulary of {size}; ask for fewer")
     return chosen, vectors
 
 
@@ -428,8 +455,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> None:
         arguments = parser.parse_args(argv)
         settings = settings_from(arguments.preset, arguments.changes)
-        shipped = arguments.output == asset("models", "sqam")
-        default = asset("results", "sqam.json") if shipped else arguments.output / "sqam.json"
         runs = []
         for place, seed in enumerate(arguments.seeds):
             folder = arguments.work / f"{arguments.preset}-{seed}"
@@ -445,11 +470,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
             # Written after each seed: what is done is not lost.
             results.write(
-                arguments.results or default,
+                arguments.results or results.place(arguments.output, "sqam"),
                 {
-                    "command": " ".join(
-                        ["python -m pipelines.train_sqam", *(argv or sys.argv[1:])]
-                    ),
+                    "command": results.command("pipelines.train_sqam", argv),
                     "settings": dataclasses.asdict(settings),
                     "data": data_hashes(arguments.data, arguments.vae),
                     "versions": results.versions(),

@@ -29,8 +29,8 @@ class SQAMSettings:
 
     dimensions: int = 100
     """Length of a word vector."""
-    vocabulary: int = 40_000
-    """Words with a vector, the most frequent first."""
+    vocabulary: int = 48_000
+    """Words with a vector."""
     max_tokens: int = 32
     """Tokens of a sentence that are read."""
     tune_embedding: bool = False
@@ -51,15 +51,15 @@ class SQAMSettings:
     """relu layers that both towers share."""
     space: int = 128
     """Width of the shared space: the last, ``tanh`` layer that both towers share."""
-    dropout: float = 0.2
+    dropout: float = 0.3
     """On the pooled sentence, in training."""
     word_dropout: float = 0.1
     """Share of the tokens hidden in training."""
-    margin: float = 0.2
+    margin: float = 0.5
     """Of the hinge loss."""
     negatives: int | None = None
     """Incorrect answers that each question is held against in a step; None for all."""
-    focus: float = 0.0
+    focus: float = 8.0
     """How much more the nearer of them count; see ``hinge_contrastive``."""
     learning_rate: float = 0.001
     decay: bool = True
@@ -119,7 +119,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "vocabulary": 2_000, "max_tokens": 20, "tune_embedding": True, "mask": False,
         "lstm_units": 50, "pool": "windows", "question_units": (10,), "answer_units": (64, 10),
         "shared_units": (100, 50), "space": 10, "dropout": 0.0, "word_dropout": 0.0,
-        "margin": 0.2, "negatives": 1, "decay": False, "batch": 64,
+        "margin": 0.2, "focus": 0.0, "negatives": 1, "decay": False, "batch": 64,
     },
 }  # fmt: skip
 
@@ -200,7 +200,6 @@ class SQAM(keras.Model):
         self.lstm = layers.Bidirectional(
             layers.LSTM(settings.lstm_units, return_sequences=True), name="bilstm"
         )
-        self.drop = layers.Dropout(settings.dropout, seed=seed)
 
         def dense(units: tuple[int, ...], name: str) -> list[layers.Dense]:
             return [layers.Dense(n, "relu", name=f"{name}_{i}") for i, n in enumerate(units)]
@@ -223,6 +222,15 @@ class SQAM(keras.Model):
         # The first call makes the weights; without it there is nothing to load or export.
         self(np.ones((1, settings.max_tokens), dtype=np.int32))
 
+    def draw_from(self, step: int) -> None:
+        """Set the random draws to where they belong at a step of a training.
+
+        Keras saves no state of theirs with the weights, and a resumed run is to go on as it would.
+        """
+        seed, _ = ops.convert_to_numpy(self.seed_generator.state)
+        state = np.array([seed, step], dtype=self.seed_generator.state.dtype)
+        self.seed_generator.state.assign(state)
+
     def questions(self, ids: Any, training: bool = False) -> Any:
         """Put sentences into the space: int ids (n, tokens), 0 for padding -> unit (n, space)."""
         settings = self.settings
@@ -233,14 +241,15 @@ class SQAM(keras.Model):
             # Hidden words leave no gap for the mask to trip over: a zero vector in their place.
         vectors = self.embedding(ids)
         if settings.mask:
-            x = self.lstm(vectors, mask=written, training=training)
+            x = self.lstm(vectors, mask=written)
             x = ops.max(ops.where(written[..., None], x, -1e9), axis=1)
         else:
-            x = self.lstm(vectors, training=training)
+            x = self.lstm(vectors)
             windows = settings.max_tokens // 10
             x = ops.reshape(x[:, : windows * 10], (-1, windows, 10, 2 * settings.lstm_units))
             x = ops.reshape(ops.max(x, axis=2), (-1, windows * 2 * settings.lstm_units))
-        x = self.drop(x, training=training)
+        if training and settings.dropout:
+            x = keras.random.dropout(x, settings.dropout, seed=self.seed_generator)
         for layer in [*self.question_layers, *self.shared_layers]:
             x = layer(x)
         return unit(x)

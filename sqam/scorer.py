@@ -16,6 +16,7 @@ from emoji_vae.catalogue import catalogue
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
+from emoji_vae.network import open_network
 from sqam.text import Vocabulary, pad
 
 FORMAT = "emoji-sqam question-answer model, version 1"
@@ -31,22 +32,7 @@ class Match(NamedTuple):
 
 
 def _open_network(path: Path, inputs: list[str], threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(
-            path.read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
-    except OSError as error:
-        raise InputError(
-            f"cannot read the model file {str(path)!r}: {error.strerror}; name a folder that holds "
-            "a trained model"
-        ) from error
-    except Exception as error:  # The runtime has an exception of its own for each thing it rejects.
-        raise InputError(
-            f"{str(path)!r} is no ONNX model that can be run; train or install the model again"
-        ) from error
+    session = open_network(path, threads)
     if [node.name for node in session.get_inputs()] != inputs:
         raise InputError(
             f"{str(path)!r} is an ONNX model of another kind; name a folder written by train_sqam"
@@ -192,8 +178,10 @@ class Scorer:
         """
         questions = self.questions(sentences)
         best = self._cosines(questions, candidates).argmax(axis=1)
-        known = questions.any(axis=1)
-        return [candidates.names[i] if k else None for i, k in zip(best, known, strict=True)]
+        return [
+            candidates.names[i] if question.any() else None
+            for i, question in zip(best, questions, strict=True)
+        ]
 
     @staticmethod
     def _match(candidate: str, score: np.float32) -> Match:

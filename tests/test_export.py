@@ -66,7 +66,7 @@ def test_too_few_sentences_to_compare_by(tiny, tmp_path):
 def test_quantize_by_hand():
     # The largest magnitude, 2.54, becomes 127 steps of 0.02; 0.5 is 25 steps, -0.031 is -1.55,
     # rounded to -2. A row of zeros stays zero.
-    table, scales = quantize(np.float32([[2.54, 0.5, -0.031], [0, 0, 0]]))
+    table, scales = quantize(np.array([[2.54, 0.5, -0.031], [0, 0, 0]], dtype="float32"))
     assert table.dtype == np.int8 and scales.dtype == np.float32
     assert table.tolist() == [[127, 25, -2], [0, 0, 0]]
     assert scales[:, 0] == pytest.approx([0.02, 1.0])

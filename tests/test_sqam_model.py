@@ -56,15 +56,15 @@ def test_an_answer_that_is_also_correct_is_no_negative():
 def test_drawn_negatives_are_the_asked_number():
     # Scores rise by 0.1 from answer 1 on, all within the margin of answer 0: one drawn negative
     # gives one of 0.3, 0.4, ... 0.7, and all five appear in many draws.
-    scores = np.tile(np.float32([0.0, 0.1, 0.2, 0.3, 0.4, 0.5]), (400, 1))
-    correct = np.tile(np.float32([1, 0, 0, 0, 0, 0]), (400, 1))
+    scores = np.tile(np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5]), (400, 1))
+    correct = np.tile(np.array([1, 0, 0, 0, 0, 0]), (400, 1))
     found = loss(correct, scores, negatives=1)
     assert {round(float(value), 3) for value in found} == {0.3, 0.4, 0.5, 0.6, 0.7}
 
 
 def test_unit_length_and_zero():
     # (3, 4) has length 5.
-    found = np.asarray(unit(np.float32([[3, 4], [0, 0]])))
+    found = np.asarray(unit(np.array([[3, 4], [0, 0]])))
     assert found == pytest.approx(np.array([[0.6, 0.8], [0, 0]]))
 
 

@@ -36,7 +36,7 @@ def test_phrases_without_a_known_word_train_nothing():
 
 
 def test_batches_are_full_and_hold_what_the_settings_say():
-    settings = TrainSettings(model=MODEL, tweets=4, labelled_tweets=6, made=0)
+    settings = TrainSettings(model=MODEL, tweets=4, labelled_tweets=6, made=0, thin=0.0)
     found = list(batches(examples(), settings, 0, n_answers=3))
     # 2 phrases and 6 labelled tweets have up to 4 tokens: 8, two batches of 4. The tweet's 4
     # showings have 6 tokens: one batch, 8 wide.
@@ -51,7 +51,7 @@ def test_batches_are_full_and_hold_what_the_settings_say():
 
 
 def test_made_sentences_hold_a_phrase_of_their_emoji():
-    settings = TrainSettings(model=MODEL, tweets=0, labelled_tweets=0, made=50, filler=2)
+    settings = TrainSettings(model=MODEL, tweets=0, labelled_tweets=0, made=100, filler=2)
     seen = 0
     for ids, correct in batches(examples(), settings, 0, n_answers=3):
         for row, good in zip(ids, correct, strict=True):
@@ -112,7 +112,7 @@ def glove_file(folder, dimensions=8, words=1500):
 def test_a_run_that_is_interrupted_goes_on_to_the_same_model(data, tmp_path, monkeypatch, capsys):
     options = ["--data", str(data), "--set", f"glove={glove_file(tmp_path)}"]
     for change in ("epochs=3", "made=500", "labelled_tweets=20", "model.dimensions=8",
-                   "model.vocabulary=1500", "model.lstm_units=8"):  # fmt: skip
+                   "model.vocabulary=1500", "frequent=1500", "model.lstm_units=8"):  # fmt: skip
         options += ["--set", change]
 
     def command(name):

@@ -1,0 +1,35 @@
+"""Exported networks on the light runtime."""
+
+from pathlib import Path
+
+import onnxruntime
+
+from emoji_vae.errors import InputError
+
+
+def open_network(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
+    """Open an ONNX file on the processor.
+
+    Args:
+        path: the file.
+        threads: of the runtime; 0 lets it choose.
+
+    Raises:
+        InputError: the file is missing, or no network that the runtime can run.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4  # it would print what the error says
+    try:
+        return onnxruntime.InferenceSession(
+            path.read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+    except OSError as error:
+        raise InputError(
+            f"cannot read the model file {str(path)!r}: {error.strerror}; name a folder that holds "
+            "a trained model"
+        ) from error
+    except Exception as error:  # The runtime has an exception of its own for each thing it rejects.
+        raise InputError(
+            f"{str(path)!r} is no ONNX model that can be run; train or install the model again"
+        ) from error
