@@ -11,19 +11,19 @@ import gzip
 import hashlib
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from emoji_vae.catalogue import Catalogue
 from emoji_vae.errors import InputError
+from emoji_vae.locations import asset
 from sqam.text import tokenize
 
 DATA = Path("../shared/data")
 """Where the sentences lie; they are not part of the repository."""
 
-KINDS = ("name", "keyword", "tag", "description", "tweet", "labelled tweet")
+KINDS = ("name", "keyword", "tag", "description", "sentence", "tweet", "labelled tweet")
 PHRASES = KINDS[:4]
 SPLITS = ("train", "validation", "held-out")
 
@@ -40,7 +40,10 @@ _TWEET_LEAK = re.compile("[\ufe0f\u200d]")
 
 
 class Phrase(NamedTuple):
-    """A text, the rows of its correct emojis in the catalogue, what it is and its part."""
+    """A text, the rows of its correct emojis in the catalogue, what it is and its part.
+
+    A sentence of the phrasebook names its emojis best first; otherwise their order says nothing.
+    """
 
     text: str
     emojis: tuple[int, ...]
@@ -93,15 +96,15 @@ def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = No
         InputError: a file is missing, cannot be read or lacks a column.
     """
     sources = sources or Sources()
-    found: dict[tuple[str, str], tuple[str, str, Counter[int], set[str]]] = {}
+    found: dict[tuple[str, str], tuple[str, str, dict[int, None], set[str]]] = {}
 
     def add(text: str, emojis: list[int], kind: str, split: str | None = None) -> None:
         key = " ".join(tokenize(text))
         if not key or not emojis:
             return
-        table = "phrase" if kind in PHRASES else "tweet"
-        _, _, correct, parts = found.setdefault((table, key), (text, kind, Counter(), set()))
-        correct.update(emojis)
+        table = "tweet" if "tweet" in kind else "phrase"
+        _, _, correct, parts = found.setdefault((table, key), (text, kind, {}, set()))
+        correct.update(dict.fromkeys(emojis))
         parts.add(split or _part(key))
 
     for row, emoji in enumerate(catalogue):
@@ -129,6 +132,11 @@ def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = No
         if place is not None and "skin" not in record["description"]:
             add(record["description"], [place], "tag")
 
+    for file_name in sorted(asset("phrasebook").glob("*.jsonl")):
+        for line in file_name.read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line)
+            add(entry["text"], [catalogue.index(e) for e in entry["emojis"]], "sentence")
+
     for record in _rows(data / sources.tweets):
         rows = {catalogue.find(sequence) for sequence in record["emojis"].split()} - {None}
         key = " ".join(tokenize(record["text"]))
@@ -143,6 +151,6 @@ def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = No
             add(clean_tweet(record["text"]), [labels[record["label"]]], "labelled tweet", split)
 
     return [
-        Phrase(text, tuple(sorted(correct)), kind, max(parts, key=SPLITS.index))
+        Phrase(text, tuple(correct), kind, max(parts, key=SPLITS.index))
         for text, kind, correct, parts in found.values()
     ]

@@ -43,12 +43,14 @@ class TrainSettings:
     frequent: int = 40_000
     """GloVe's most frequent words that the vocabulary begins with; it is filled up with the most
     frequent others of the training texts."""
-    epochs: int = 20
+    epochs: int = 16
     patience: int = 8
     """Epochs without a better validation figure after which training stops."""
-    tweets: int = 6
-    """How often an epoch shows each tweet that came with its emojis; each phrase it shows once."""
-    labelled_tweets: int = 2_000
+    sentences: int = 10
+    """How often an epoch shows each sentence of the phrasebook."""
+    tweets: int = 4
+    """The same for each tweet that came with its emojis; each phrase is shown once."""
+    labelled_tweets: int = 1_500
     """Tweets of the 20-class task an epoch, drawn anew each time."""
     balance: float = 0.0
     """Of the classes of those: 0 draws them as frequent as they are, 1 alike."""
@@ -65,7 +67,7 @@ class TrainSettings:
         if (
             self.epochs < 1
             or self.patience < 1
-            or min(self.tweets, self.labelled_tweets, self.made, self.seed) < 0
+            or min(self.sentences, self.tweets, self.labelled_tweets, self.made, self.seed) < 0
         ):
             raise InputError("epochs and patience must be at least 1, the other numbers at least 0")
 
@@ -87,9 +89,14 @@ WIDTHS = (4, 8, 16, 32, 64)
 """Sentences of like length share a batch; widths are few, since each is compiled once."""
 
 
+def alike(examples: Examples, i: int) -> dict[int, float]:
+    """Return an example's correct answers, each of grade 1."""
+    return dict.fromkeys(examples.phrases[i].emojis, 1.0)
+
+
 def made(
     examples: Examples, settings: TrainSettings, rng: np.random.Generator
-) -> Iterator[tuple[list[int], tuple[int, ...]]]:
+) -> Iterator[tuple[list[int], dict[int, float]]]:
     """Yield an epoch's pseudo-sentences with their emojis.
 
     Names, keywords and tags are hardly ever sentences. These teach that an emoji's word counts
@@ -103,12 +110,12 @@ def made(
     for row in rng.choice(list(of_emoji), size=settings.made // 2 if of_emoji else 0):
         parts = [examples.ids[i] for i in rng.choice(of_emoji[row], size=rng.integers(1, 4))]
         parts += [[word] for word in rng.integers(settings.filler, size=rng.integers(0, 7))]
-        yield [word for at in rng.permutation(len(parts)) for word in parts[at]], (int(row),)
+        yield [word for at in rng.permutation(len(parts)) for word in parts[at]], {int(row): 1.0}
     for i in rng.choice(descriptions, size=settings.made // 2 if len(descriptions) else 0):
         ids = examples.ids[i]
         length = int(rng.integers(3, 11))
         start = rng.integers(0, max(1, len(ids) - length + 1))
-        yield ids[start : start + length], examples.phrases[i].emojis
+        yield ids[start : start + length], alike(examples, i)
 
 
 def batches(
@@ -117,12 +124,15 @@ def batches(
     """Yield the batches of one epoch, shuffled by the seed and the epoch.
 
     Yields:
-        Token ids, int32 (batch, tokens), and the correct answers, float32 0/1 (batch, n_answers).
+        Token ids, int32 (batch, tokens), and grades of the answers, float32 (batch, n_answers):
+        above 0 where correct.
     """
     rng = np.random.default_rng([settings.seed, epoch])
-    chosen = [
-        (examples.ids[i], examples.phrases[i].emojis) for i in examples.of_kind(*phrases.PHRASES)
-    ]
+    chosen = [(examples.ids[i], alike(examples, i)) for i in examples.of_kind(*phrases.PHRASES)]
+    for i in examples.of_kind("sentence"):
+        # The loss draws one of the correct answers, the first ones of a sentence more often.
+        grades = {row: 1 / (1 + at) for at, row in enumerate(examples.phrases[i].emojis)}
+        chosen += [(examples.ids[i], grades)] * settings.sentences
     shown = [*examples.of_kind("tweet")] * settings.tweets
     labelled = examples.of_kind("labelled tweet")
     if len(labelled):
@@ -132,7 +142,7 @@ def batches(
         shown += [*rng.choice(labelled, size=settings.labelled_tweets, p=chance / chance.sum())]
     for i in shown:
         words = [word for word in examples.ids[i] if rng.random() >= settings.thin]
-        chosen.append((words or examples.ids[i], examples.phrases[i].emojis))
+        chosen.append((words or examples.ids[i], alike(examples, i)))
     chosen += made(examples, settings, rng)
 
     model = settings.model
@@ -153,7 +163,7 @@ def batches(
         width, rows = plan[i]
         correct = np.zeros((len(rows), n_answers), dtype=np.float32)
         for row, at in zip(correct, rows, strict=True):
-            row[list(chosen[at][1])] = 1
+            row[list(chosen[at][1])] = list(chosen[at][1].values())
         yield pad([chosen[at][0] for at in rows], width), correct
 
 
@@ -175,6 +185,7 @@ def scores(model: SQAM, examples: Examples, rows: np.ndarray) -> np.ndarray:
 
 VALIDATION = {
     "phrases": phrases.PHRASES,
+    "sentences": ("sentence",),
     "tweets": ("tweet",),
     "labelled tweets": ("labelled tweet",),
 }
@@ -308,7 +319,7 @@ def train(
     }
     model = SQAM(settings.model, vectors, codes.codes, settings.seed)
     began = time.monotonic()
-    hashes = data_hashes(data, vae)
+    hashes = data_hashes(data, vae, settings.glove)
     history = fit(model, settings, parts["train"], parts["validation"], work, hashes)
     seconds = round(time.monotonic() - began)
 
@@ -367,8 +378,14 @@ def vocabulary_of(
     return chosen, vectors
 
 
-def data_hashes(data: Path, vae: Path) -> dict[str, str]:
+def data_hashes(data: Path, vae: Path, word_vectors: str) -> dict[str, str]:
     """Return the SHA-256 of everything that a model is trained on."""
+    if word_vectors in ("50d", "100d"):
+        # Those of 100 dimensions are filled up from those of 50.
+        packages = ("glove-50d", "glove-100d")[: 1 if word_vectors == "50d" else 2]
+        vectors = {name: sources.SOURCES[name].sha256 for name in packages}
+    else:
+        vectors = results.hashes([Path(word_vectors)])
     read = phrases.Sources()
     files = [
         read.descriptions, read.short_descriptions, read.tweets, read.labels,
@@ -378,7 +395,8 @@ def data_hashes(data: Path, vae: Path) -> dict[str, str]:
         **{name: results.sha256(data / name) for name in files},
         "emojis.csv": results.sha256(asset("emojis.csv")),
         "codes.npz": results.sha256(vae / "codes.npz"),
-        **{name: sources.SOURCES[name].sha256 for name in ("glove-50d", "glove-100d")},
+        **results.hashes(sorted(asset("phrasebook").glob("*.jsonl"))),
+        **vectors,
     }
 
 
@@ -474,7 +492,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 {
                     "command": results.command("pipelines.train_sqam", argv),
                     "settings": dataclasses.asdict(settings),
-                    "data": data_hashes(arguments.data, arguments.vae),
+                    "data": data_hashes(arguments.data, arguments.vae, settings.glove),
                     "versions": results.versions(),
                     "held-out": summary(runs),
                     "runs": runs,

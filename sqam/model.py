@@ -134,13 +134,14 @@ def hinge_contrastive(
 ) -> Any:
     """Return ``max(0, margin - cos(question, correct) + cos(question, incorrect))`` per question.
 
-    Of several correct answers one is drawn. The mean goes over those incorrect answers that come
-    within the margin, weighted by ``softmax(focus * cosine)``: 0 weighs them alike. (The hardest
-    ones alone would pull everything into one point.) An answer that is also correct is never an
-    incorrect one.
+    Of several correct answers one is drawn, those of a higher grade more often. The mean goes over
+    those incorrect answers that come within the margin, weighted by ``softmax(focus * cosine)``: 0
+    weighs them alike. (The hardest ones alone would pull everything into one point.) An answer that
+    is also correct is never an incorrect one.
 
     Args:
-        correct: (n, n_answers), 1 where the answer is correct, else 0; at least one a row.
+        correct: (n, n_answers) grades, above 0 where the answer is correct, else 0; at least one a
+            row is.
         scores: (n, n_answers) cosines.
         margin: distance that the correct answer must be ahead by.
         negatives: how many incorrect answers to draw for a question; None takes all.

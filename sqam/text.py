@@ -94,7 +94,9 @@ def tokenize(text: str) -> list[str]:
     """
     if not isinstance(text, str):
         raise InputError(f"a text must be a string, not {type(text).__name__}: {text!r:.60}")
-    text = text[:MAX_CHARACTERS]
+    if len(text) > MAX_CHARACTERS:
+        # Not the word that the cut goes through: a part of it may be another word.
+        text = re.sub(r"\s\S*\Z", "", text[:MAX_CHARACTERS])
     if _PERHAPS_EMOJI.search(text):
         text = _spell_out_emojis(text)
     text = unicodedata.normalize("NFKC", text).replace("’", "'").replace("‘", "'")

@@ -53,6 +53,15 @@ def test_an_answer_that_is_also_correct_is_no_negative():
     assert loss([[1, 1, 1]], [[0.1, 0.5, 0.9]]) == pytest.approx(0.0)
 
 
+def test_a_higher_grade_is_drawn_more_often():
+    # Answers 0 and 1 are correct, of grades 1 and 1/2; each is told by its loss against answer 2:
+    # 0.2 - 0.5 + 0.4 = 0.1 and 0.2 - 0.3 + 0.4 = 0.3. Of u and v, uniform on [0, 1], u > v / 2
+    # in 3 cases of 4; 4,000 draws stay within four standard deviations, 0.027.
+    found = loss([[1, 0.5, 0]] * 4000, [[0.5, 0.3, 0.4]] * 4000)
+    assert {round(float(value), 3) for value in found} == {0.1, 0.3}
+    assert (found < 0.2).mean() == pytest.approx(0.75, abs=0.027)
+
+
 def test_drawn_negatives_are_the_asked_number():
     # Scores rise by 0.1 from answer 1 on, all within the margin of answer 0: one drawn negative
     # gives one of 0.3, 0.4, ... 0.7, and all five appear in many draws.

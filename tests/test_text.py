@@ -55,6 +55,10 @@ def test_any_text_gives_plain_lower_case_tokens(text):
 def test_a_megabyte_is_read_to_its_limit():
     text = "word " * 250_000
     assert len(tokenize(text)) == MAX_CHARACTERS // len("word ")
+    # 20,000 = 2,857 * 7 + 1: the cut would leave an "a", which is another word.
+    assert set(tokenize("abcdef " * 100_000)) == {"abcdef"}
+    assert len(tokenize("a" * 1_000_000)) == 1
+    assert tokenize(" " * 1_000_000) == []
 
 
 @pytest.mark.parametrize("value", [None, 3, b"bytes", ["list"]])

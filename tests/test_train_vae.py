@@ -203,7 +203,11 @@ def test_an_export_that_disagrees_is_refused(exported, pictures, tmp_path, monke
 def test_bad_options(arguments, message, capsys):
     assert main(arguments) == 2
     error = capsys.readouterr().err
-    assert error.startswith("python -m pipelines.train_vae: error: ") and message in error and error.count("\n") == 1
+    assert (
+        error.startswith("python -m pipelines.train_vae: error: ")
+        and message in error
+        and error.count("\n") == 1
+    )
 
 
 @pytest.mark.slow

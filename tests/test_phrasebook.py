@@ -1,0 +1,41 @@
+"""The phrasebook: valid emojis, no text twice, sizes."""
+
+import json
+
+import pytest
+
+from emoji_vae.catalogue import catalogue
+from emoji_vae.locations import asset
+from sqam.text import tokenize
+
+FILES = sorted(asset("phrasebook").glob("*.jsonl"))
+LINES = [
+    (file.name, number, line)
+    for file in FILES
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
+]
+
+
+def test_there_is_one():
+    assert len(LINES) >= 1500
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_lines_are_what_they_should_be(file):
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        entry = json.loads(line)
+        where = f"{file.name}:{number}"
+        assert list(entry) == ["text", "emojis"], where
+        assert tokenize(entry["text"]) and len(entry["text"]) <= 140, where
+        assert 2 <= len(entry["emojis"]) <= 6, where
+        assert len(set(entry["emojis"])) == len(entry["emojis"]), where
+        unknown = set(entry["emojis"]) - set(catalogue().sequences)
+        assert not unknown, f"{where}: {unknown}"
+
+
+def test_no_text_stands_twice():
+    seen: dict[str, str] = {}
+    for file, number, line in LINES:
+        key = " ".join(tokenize(json.loads(line)["text"]))
+        assert key not in seen, f"{file}:{number} says the same as {seen[key]}: {key!r}"
+        seen[key] = f"{file}:{number}"
