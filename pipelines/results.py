@@ -14,7 +14,7 @@ from typing import Any
 from emoji_vae.files import replacing
 from emoji_vae.locations import asset
 
-_PACKAGES = ("numpy", "tensorflow", "keras", "onnx", "onnxruntime", "pillow", "scikit-learn")
+_PACKAGES = ("numpy", "tensorflow", "keras", "onnx", "onnxruntime", "pillow")
 
 
 def sha256(path: Path) -> str:
