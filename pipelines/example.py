@@ -24,8 +24,8 @@ SENTENCES = (
     "Congrats on the new job!",
     "pizza tonight?",
     "so tired of this rain",
-    "my flight leaves at noon",
-    "this is so annoying",
+    "happy birthday",
+    "not feeling happy",
 )
 MATCHES = 6
 

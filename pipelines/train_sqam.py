@@ -1,7 +1,7 @@
 """Train the question-answer model, measure it, export it.
 
     python -m pipelines.train_sqam                         # the model that ships, into assets
-    python -m pipelines.train_sqam --seeds 0 1 2 3 4       # mean and spread; ships the first
+    python -m pipelines.train_sqam --seeds 0 1 2 3 4       # mean and spread; ships the best
     python -m pipelines.train_sqam --preset 2017 --output build/sqam-2017
 
 An interrupted run goes on where it stopped when the same command is given again.
@@ -23,6 +23,7 @@ from emoji_vae.catalogue import catalogue
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.command import Parser, run
 from emoji_vae.errors import InputError
+from emoji_vae.files import replacing
 from emoji_vae.locations import asset
 from pipelines import glove, phrases, results, sources
 from pipelines.checkpoints import Checkpoints
@@ -172,14 +173,14 @@ def scores(model: SQAM, examples: Examples, rows: np.ndarray) -> np.ndarray:
     order = rows[np.argsort([len(examples.ids[i]) for i in rows], kind="stable")]
     place = {i: at for at, i in enumerate(rows)}
     found = np.empty((len(rows), len(model.codes)), dtype=np.float32)
-    answers = np.asarray(model.answers(model.codes))
+    answers = model.answer_vectors(model.codes)
     limit = model.settings.max_tokens
     for start in range(0, len(order), 512):
         batch = order[start : start + 512]
         ids = [examples.ids[i] for i in batch]
         longest = max(map(len, ids)) if model.settings.mask else limit
         width = next((w for w in WIDTHS if longest <= w < limit), limit)
-        found[[place[i] for i in batch]] = np.asarray(model.questions(pad(ids, width))) @ answers.T
+        found[[place[i] for i in batch]] = model.question_vectors(pad(ids, width)) @ answers.T
     return found
 
 
@@ -318,10 +319,8 @@ def train(
         for split in phrases.SPLITS
     }
     model = SQAM(settings.model, vectors, codes.codes, settings.seed)
-    began = time.monotonic()
     hashes = data_hashes(data, vae, settings.glove)
     history = fit(model, settings, parts["train"], parts["validation"], work, hashes)
-    seconds = round(time.monotonic() - began)
 
     tweets = parts["train"].of_kind("tweet")
     seen = popular([parts["train"].phrases[i].emojis for i in tweets], len(names))
@@ -337,7 +336,6 @@ def train(
     return {
         "seed": settings.seed,
         "epochs": len(history),
-        "seconds": seconds,
         "validation": max(history, key=lambda row: row["mean"]),
         "difference from Keras": difference,
         "held-out": measure(scorer, codes, [p for p in found if p.split == "held-out"], seen),
@@ -416,6 +414,15 @@ def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def install(model: Path, output: Path) -> None:
+    """Copy an exported model's files to the folder ``output``, each whole or not at all."""
+    output.mkdir(parents=True, exist_ok=True)
+    # The configuration last: it tells what the other files are.
+    for file in sorted(model.iterdir(), key=lambda file: file.suffix == ".json"):
+        with replacing(output / file.name) as copy:
+            copy.write(file.read_bytes())
+
+
 def settings_from(preset: str, changes: Sequence[str]) -> TrainSettings:
     """Read ``NAME=VALUE`` changes (VALUE as in JSON, else a string) to a preset's settings.
 
@@ -460,7 +467,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=int,
         nargs="+",
         default=[0],
-        help="the first one's model is kept",
+        help="the model that validates best is kept",
     )
     add("--data", type=Path, default=phrases.DATA, help="folder of the sentences")
     add("--cache", type=Path, default=sources.CACHE, help="folder of downloaded packages")
@@ -474,18 +481,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parser.parse_args(argv)
         settings = settings_from(arguments.preset, arguments.changes)
         runs = []
-        for place, seed in enumerate(arguments.seeds):
+        folders = {}
+        for seed in arguments.seeds:
             folder = arguments.work / f"{arguments.preset}-{seed}"
+            folders[seed] = folder / "model"
             runs.append(
                 train(
                     dataclasses.replace(settings, seed=seed),
-                    output=arguments.output if place == 0 else folder / "model",
+                    output=folders[seed],
                     work=folder,
                     data=arguments.data,
                     cache=arguments.cache,
                     vae=arguments.vae,
                 )
             )
+            best = max(runs, key=lambda run: run["validation"]["mean"])
             # Written after each seed: what is done is not lost.
             results.write(
                 arguments.results or results.place(arguments.output, "sqam"),
@@ -495,9 +505,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                     "data": data_hashes(arguments.data, arguments.vae, settings.glove),
                     "versions": results.versions(),
                     "held-out": summary(runs),
+                    "kept": best["seed"],
                     "runs": runs,
                 },
             )
+        install(folders[best["seed"]], arguments.output)
         for name, figures in summary(runs).items():
             cells = [
                 f"{figure} {value['mean']:.3f}" + (f" ± {value['sd']:.3f}" if value["sd"] else "")

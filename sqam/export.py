@@ -214,10 +214,10 @@ def _difference(
     kept = [i for i, row in enumerate(ids) if row]
     padded = pad([ids[i] for i in kept], model.settings.max_tokens)
     keras_questions = np.concatenate(
-        [np.asarray(model.questions(padded[at : at + 256])) for at in range(0, len(padded), 256)]
+        [model.question_vectors(padded[at : at + 256]) for at in range(0, len(padded), 256)]
     )
     questions = scorer.questions([sentences[i] for i in kept])
-    answers = np.asarray(model.answers(codes.codes))
+    answers = model.answer_vectors(codes.codes)
     return float(
         max(
             np.abs(keras_questions - questions).max(), np.abs(answers - scorer.answers(codes)).max()

@@ -262,6 +262,14 @@ class SQAM(keras.Model):
             x = layer(x)
         return unit(x)
 
+    def question_vectors(self, ids: np.ndarray) -> np.ndarray:
+        """Return ``questions`` as an array, whatever the backend."""
+        return ops.convert_to_numpy(self.questions(ids))
+
+    def answer_vectors(self, codes: np.ndarray) -> np.ndarray:
+        """Return ``answers`` as an array, whatever the backend."""
+        return ops.convert_to_numpy(self.answers(codes))
+
     def call(self, ids: Any, training: bool = False) -> Any:
         """Return cosines (n, n_answers) of sentences with the fixed answers."""
         return ops.matmul(self.questions(ids, training), ops.transpose(self.answers(self.codes)))
