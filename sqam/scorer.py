@@ -85,7 +85,7 @@ class Scorer:
             )
         self._question = _open_network(folder / "question.onnx", ["vectors", "lengths"], threads)
         self._answer = _open_network(folder / "answer.onnx", ["codes"], threads)
-        self._last: tuple[EmojiCodes, np.ndarray] | None = None
+        self._last: tuple[EmojiCodes, np.ndarray, np.ndarray] | None = None
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str] | None = None, threads: int = 0) -> Self:
@@ -126,19 +126,29 @@ class Scorer:
 
     def answers(self, candidates: EmojiCodes) -> np.ndarray:
         """Put codes into the shared space: float32 (n, space), of unit length."""
-        codes = candidates.codes
-        if codes.shape[1] != self._code_size:
-            raise InputError(
-                f"the codes are {codes.shape[1]}-D, the model reads {self._code_size}-D ones; "
-                "encode the pictures with the VAE that the model was trained on"
-            )
+        different, place = self._different(candidates)
+        return different[place]
+
+    def _different(self, candidates: EmojiCodes) -> tuple[np.ndarray, np.ndarray]:
+        """Return the answers of the codes that differ, and where each candidate's is among them.
+
+        Equal codes get one answer and one cosine, so that they tie to the last bit: a matrix
+        product may round alike columns differently.
+        """
         if self._last is None or self._last[0] is not candidates:
+            length = candidates.codes.shape[1]
+            if length != self._code_size:
+                raise InputError(
+                    f"the codes are {length}-D, the model reads {self._code_size}-D ones; encode "
+                    "the pictures with the VAE that the model was trained on"
+                )
+            codes, place = np.unique(candidates.codes, axis=0, return_inverse=True)
             parts = [
                 self._answer.run(None, {"codes": codes[start : start + 4096]})[0]
                 for start in range(0, len(codes), 4096)
             ]
-            self._last = (candidates, np.concatenate(parts))
-        return self._last[1]
+            self._last = (candidates, np.concatenate(parts), place.reshape(-1))
+        return self._last[1], self._last[2]
 
     def score(self, sentences: Sequence[str], candidates: EmojiCodes) -> np.ndarray:
         """Return cosines, float32 (n_sentences, n_candidates), in [-1, 1].
@@ -148,8 +158,9 @@ class Scorer:
         return self._cosines(self.questions(sentences), candidates)
 
     def _cosines(self, questions: np.ndarray, candidates: EmojiCodes) -> np.ndarray:
+        different, place = self._different(candidates)
         # Rounding may carry the product of unit vectors a little beyond 1.
-        return np.clip(questions @ self.answers(candidates).T, -1.0, 1.0)
+        return np.clip(questions @ different.T, -1.0, 1.0)[:, place]
 
     def rank(
         self, sentences: Sequence[str], candidates: EmojiCodes, k: int = 10

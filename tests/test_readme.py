@@ -127,7 +127,7 @@ def test_set_up_is_two_commands():
 def test_files_that_are_named_exist():
     targets = re.findall(r"\]\(([^)#:]+)\)", README)
     assert {"assets/example.png", "assets/README.md", "LICENSE"} <= set(targets)
-    assert not [target for target in targets if not (ROOT / target).is_file()]
+    assert not [target for target in targets if not (ROOT / target).exists()]
 
 
 def test_nothing_is_left_to_do():

@@ -80,6 +80,18 @@ def test_best_is_what_a_stable_sort_puts_first(values, k):
     assert _best(np.array(values, dtype=np.float32), k).tolist() == expected
 
 
+def test_emojis_that_look_alike_tie_and_keep_the_catalogue_order(scorer, codes):
+    # These three flags are one picture.
+    alike = ["🇨🇵", "🇫🇷", "🇲🇫"]
+    assert [name for name in codes.names if name in alike] == alike
+    for sentence in ["trip to paris", "good morning", "pizza"]:
+        ranked = [match for match in scorer.rank([sentence], codes, k=len(codes))[0]]
+        places = [i for i, match in enumerate(ranked) if match.emoji in alike]
+        assert [ranked[i].emoji for i in places] == alike
+        assert places == list(range(places[0], places[0] + 3))
+        assert len({ranked[i].score for i in places}) == 1
+
+
 def test_names(scorer, codes):
     ranked = scorer.rank(["pizza"], codes.select(["🍕", "👍🏽"]))[0]
     assert {(match.emoji, match.name) for match in ranked} == {
