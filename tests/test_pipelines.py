@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ["build_catalogue", "example", "train_sqam", "train_vae"]
+COMMANDS = ["benchmark", "build_catalogue", "example", "train_sqam", "train_vae"]
 
 
 @pytest.mark.parametrize("missing", ["keras", "onnx", "pyarrow", "matplotlib"])
