@@ -6,8 +6,13 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from emoji_vae.codes import EmojiCodes
+
+# How long a call takes is no matter of tests, on a busy machine least of all.
+hypothesis_settings.register_profile("patient", deadline=None)
+hypothesis_settings.load_profile("patient")
 
 WORDS = ["the", "i", "you", "love", "pizza", "happy", "not", "good", "morning", "a"]
 NAMES = ["❤️", "⚾", "😄", "😞", "🍴", "🍕"]
