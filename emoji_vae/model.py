@@ -16,6 +16,7 @@ import numpy as np
 
 from emoji_vae.errors import InputError, MissingExtraError
 from emoji_vae.images import SIZE
+from emoji_vae.settings import from_mapping
 
 try:
     import keras
@@ -102,15 +103,8 @@ class VAESettings:
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> "VAESettings":
-        """Read what ``dataclasses.asdict`` wrote (through JSON too); unknown name: InputError."""
-        names = [field.name for field in dataclasses.fields(cls)]
-        unknown = sorted(set(settings) - set(names))
-        if unknown:
-            raise InputError(f"unknown VAE setting {unknown[0]!r}; use one of {names}")
-        values = dict(settings)
-        if "widths" in values:
-            values["widths"] = tuple(values["widths"])
-        return cls(**values)
+        """Read what ``dataclasses.asdict`` wrote; InputError as ``from_mapping`` says."""
+        return from_mapping(cls, settings)
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise InputError(f"{options.runs} runs measure nothing; ask for at least 1")
         found = {
             "command": results.command("pipelines.benchmark", argv),
-            "measured": f"sqam rank {SENTENCE!r}, a new process each time",
+            "measured": f"python -m sqam.cli rank {SENTENCE!r}, a new process each time",
             "runs": options.runs,
             "processors": os.cpu_count(),
             "cold start": cold(options.runs),

@@ -70,10 +70,16 @@ def clean_tweet(text: str) -> str:
     return " ".join(_TWEET_LEAK.sub("", text).split())
 
 
-def _rows(path: Path) -> Iterator[dict[str, str]]:
+def _rows(path: Path, *columns: str) -> Iterator[dict[str, str]]:
+    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-            yield from csv.DictReader(file)
+        with opened(path, "rt", encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
+                raise InputError(
+                    f"{str(path)!r} has no column {missing[0]!r}; it needs {', '.join(columns)}"
+                )
+            yield from reader
     except OSError as error:
         raise InputError(f"cannot read {str(path)!r}: {error}; name the data's folder") from error
 
@@ -127,7 +133,7 @@ def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = No
         raise InputError(
             f"cannot read {str(data / sources.descriptions)!r}: {error}; name the data's folder"
         ) from error
-    for record in _rows(data / sources.short_descriptions):
+    for record in _rows(data / sources.short_descriptions, "description", "emoji"):
         place = catalogue.find(record["emoji"])
         if place is not None and "skin" not in record["description"]:
             add(record["description"], [place], "tag")
@@ -137,17 +143,17 @@ def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = No
             entry = json.loads(line)
             add(entry["text"], [catalogue.index(e) for e in entry["emojis"]], "sentence")
 
-    for record in _rows(data / sources.tweets):
+    for record in _rows(data / sources.tweets, "text", "emojis", "split"):
         rows = {catalogue.find(sequence) for sequence in record["emojis"].split()} - {None}
         key = " ".join(tokenize(record["text"]))
         # Its own held-out part is given, so the hash's tenth serves for choices.
         split = {"held-out": "validation"}.get(_part(key), "train")
         split = "held-out" if record["split"] == "val" else split
         add(clean_tweet(record["text"]), sorted(r for r in rows if r is not None), "tweet", split)
-    with open(data / sources.labels, encoding="utf-8", newline="") as file:
-        labels = {r["label"]: catalogue.index(r["emoji-or-name"]) for r in csv.DictReader(file)}
+    mapping = _rows(data / sources.labels, "label", "emoji-or-name")
+    labels = {record["label"]: catalogue.index(record["emoji-or-name"]) for record in mapping}
     for name, split in (("train", "train"), ("val", "validation")):
-        for record in _rows(data / sources.labelled_tweets.format(name)):
+        for record in _rows(data / sources.labelled_tweets.format(name), "text", "label"):
             add(clean_tweet(record["text"]), [labels[record["label"]]], "labelled tweet", split)
 
     return [

@@ -25,6 +25,7 @@ from emoji_vae.command import Parser, run
 from emoji_vae.errors import InputError
 from emoji_vae.files import replacing
 from emoji_vae.locations import asset
+from emoji_vae.settings import from_mapping
 from pipelines import glove, phrases, results, sources
 from pipelines.checkpoints import Checkpoints
 from pipelines.evaluate import hits, popular
@@ -153,12 +154,10 @@ def batches(
     plan = []
     for at, width in enumerate(widths):
         rows = rng.permutation(np.flatnonzero(place == at))
+        if not len(rows):
+            continue
         # Full batches only, again since each shape is compiled: the last one is filled up.
-        rows = (
-            np.concatenate([rows, rng.choice(rows, size=-len(rows) % model.batch)])
-            if len(rows)
-            else rows
-        )
+        rows = np.concatenate([rows, rng.choice(rows, size=-len(rows) % model.batch)])
         plan += [(width, part) for part in rows.reshape(-1, model.batch)]
     for i in rng.permutation(len(plan)):
         width, rows = plan[i]
@@ -447,10 +446,7 @@ def settings_from(preset: str, changes: Sequence[str]) -> TrainSettings:
                 f"no setting {change!r}; write NAME=VALUE or model.NAME=VALUE, with NAME one of "
                 f"{', '.join(sorted(known))} or of the model's"
             )
-    try:
-        return TrainSettings(model=SQAMSettings.preset(preset, **model), **training)
-    except TypeError as error:
-        raise InputError(f"a setting has a value of the wrong type: {error}") from error
+    return from_mapping(TrainSettings, {**training, "model": SQAMSettings.preset(preset, **model)})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

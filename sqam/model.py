@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from emoji_vae.errors import InputError, MissingExtraError
+from emoji_vae.settings import from_mapping
 
 try:
     import keras
@@ -85,11 +86,7 @@ class SQAMSettings:
         Raises:
             InputError: a setting that does not exist, or one that cannot be.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise InputError(f"unknown setting {unknown[0]!r}; known: {', '.join(sorted(known))}")
-        tuples: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**tuples)
+        return from_mapping(cls, values)
 
     def __post_init__(self) -> None:
         if self.question_units[-1:] != self.answer_units[-1:]:
@@ -101,16 +98,22 @@ class SQAMSettings:
             raise InputError(f"pool {self.pool!r}: choose max or windows")
         if self.mask != (self.pool == "max"):
             raise InputError("mask=True goes with pool='max' and mask=False with pool='windows'")
-        if (
-            min(
-                1 if self.negatives is None else self.negatives,
-                self.batch,
-                self.max_tokens,
-                self.space,
-            )
-            < 1
-        ):
-            raise InputError("negatives, batch, max_tokens and space must be at least 1")
+        sizes = {
+            "dimensions": self.dimensions,
+            "vocabulary": self.vocabulary,
+            "max_tokens": self.max_tokens,
+            "lstm_units": self.lstm_units,
+            "question_units": min(self.question_units, default=0),
+            "code_size": self.code_size,
+            "answer_units": min(self.answer_units, default=0),
+            "shared_units": min(self.shared_units, default=1),
+            "space": self.space,
+            "negatives": 1 if self.negatives is None else self.negatives,
+            "batch": self.batch,
+        }
+        for name, size in sizes.items():
+            if size < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -1,5 +1,7 @@
 """Training texts: how they fold, split and lose what gives their label away."""
 
+import gzip
+
 import pytest
 
 from emoji_vae.catalogue import catalogue
@@ -76,3 +78,16 @@ def test_real_data_shares_no_text_between_parts():
         assert len(keys) == len(set(keys))
     assert {p.split for p in found} == set(phrases.SPLITS)
     assert not [p for p in found if "tweet" in p.kind and "\ufe0f" in p.text]
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [("tweets", "split"), ("labels", "emoji-or-name"), ("short_descriptions", "emoji")],
+)
+def test_a_missing_column_is_named(data, name, column):
+    path = data / getattr(phrases.Sources(), name)
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "wt", encoding="utf-8") as file:
+        file.write("text,emojis,label,description\na,b,c,d\n")
+    with pytest.raises(InputError, match=f"no column '{column}'"):
+        phrases.gather(catalogue(), data)

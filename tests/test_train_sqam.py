@@ -86,7 +86,20 @@ def test_settings_from_the_command_line():
 
 
 @pytest.mark.parametrize(
-    "change", ["epoch=3", "model.margins=1", "epochs", "epochs=0", "epochs=many", "model=3"]
+    "change",
+    [
+        "epoch=3",
+        "model.margins=1",
+        "epochs",
+        "epochs=0",
+        "epochs=many",
+        "epochs=2.5",
+        "model=3",
+        "model.lstm_units=many",
+        "model.lstm_units=0",
+        "model.mask=1",
+        "model.shared_units=[8,0]",
+    ],
 )
 def test_settings_that_do_not_exist_or_cannot_be(change):
     with pytest.raises(InputError):
