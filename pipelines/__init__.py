@@ -11,6 +11,7 @@ for _module, _name in {
     "onnx": "ONNX",
     "pyarrow": "PyArrow",
     "matplotlib": "Matplotlib",
+    "sklearn": "scikit-learn",
 }.items():
     if importlib.util.find_spec(_module) is None:
         print(f"pipelines: error: {MissingExtraError(_name, 'train')}", file=sys.stderr)

@@ -14,7 +14,15 @@ from typing import Any
 from emoji_vae.files import replacing
 from emoji_vae.locations import asset
 
-_PACKAGES = ("numpy", "tensorflow", "keras", "onnx", "onnxruntime", "pillow")
+_PACKAGES = (
+    "numpy",
+    "tensorflow",
+    "keras",
+    "onnx",
+    "onnxruntime",
+    "pillow",
+    "scikit-learn",
+)
 
 
 def sha256(path: Path) -> str:

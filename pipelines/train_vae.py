@@ -17,12 +17,14 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from sklearn.mixture import GaussianMixture
+from tqdm import tqdm
 
 from emoji_vae import images
 from emoji_vae.catalogue import catalogue
@@ -31,33 +33,99 @@ from emoji_vae.codes import EmojiCodes
 from emoji_vae.command import Parser, run
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
-from emoji_vae.model import PRESETS, EmojiVAE, VAESettings, build_vae
-from pipelines import results
+from emoji_vae.model import (
+    PRESETS,
+    EmojiVAE,
+    Targets,
+    VAESettings,
+    build_vae,
+    in_full_precision,
+)
+from emoji_vae.posterior import corrected
+from emoji_vae.prior import Prior
+from pipelines import meanings, measure_codes, phrases, results, sources, views
 from pipelines.checkpoints import Checkpoints
+from pipelines.measure_codes import Components, closest, explained
 
+COMPONENTS = (1, 2, 4, 8, 16, 32)
+"""Numbers of components that a prior may have."""
 TOLERANCE = 1e-4
 """Largest difference from Keras, in a code or a pixel, with which a model is exported."""
 
 
-class Pictures(keras.utils.PyDataset):
-    """The batches of one epoch: every picture once, in a drawn order, each a little changed."""
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """What a run is shown: our pictures of n emojis, and other vendors' of the same.
 
-    def __init__(self, pictures: np.ndarray, settings: VAESettings, epoch: int) -> None:
-        super().__init__()
+    Attributes:
+        rows: int32 (n,), of the emojis in the catalogue.
+        pictures: float32 (n, 36, 36, 4), as `images` has them.
+        views: float32 (m, 36, 36, 4), all vendors' pictures one after the other.
+        shows: int (m,): which of the n each view shows, from 0.
+        targets: what the heads learn, for all emojis of the catalogue; None where nothing.
+    """
+
+    rows: np.ndarray
+    pictures: np.ndarray
+    views: np.ndarray
+    shows: np.ndarray
+    targets: Targets | None
+
+    @classmethod
+    def of(cls, rows: np.ndarray, pictures: np.ndarray, **others: Any) -> "Material":
+        """Return our pictures (n, 36, 36, 4) of the emojis ``rows`` (n,) alone, or with others."""
+        nothing = {"views": pictures[:0], "shows": rows[:0], "targets": None}
+        return cls(rows.astype(np.int32), pictures, **{**nothing, **others})
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all of it."""
+        digest = hashlib.sha256()
+        told = [] if self.targets is None else dataclasses.astuple(self.targets)
+        for array in (self.rows, self.pictures, self.views, self.shows, *told):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+class Shown:
+    """The batches of one epoch: every picture once, in a drawn order, each a little changed.
+
+    Each is followed by other vendors' views of the same emoji, drawn anew each epoch; an emoji that
+    no other vendor has is shown again itself.
+    """
+
+    def __init__(self, material: Material, settings: VAESettings, epoch: int) -> None:
+        rng = np.random.default_rng([settings.seed, epoch])
+        order = rng.permutation(len(material.rows))
+        shown = [material.pictures[order]]
+        # A view of each emoji, drawn by sorting: the first of an emoji's views in a random order.
+        own = np.arange(len(material.rows))
+        all_pictures = np.concatenate([material.pictures, material.views])
+        for _ in range(settings.views):
+            drawn = rng.permutation(len(material.views))
+            chosen = own.copy()
+            chosen[material.shows[drawn]] = drawn + len(own)
+            shown.append(all_pictures[chosen[order]])
+        pictures = np.stack(shown, axis=1).reshape(-1, *material.pictures.shape[1:])
         self._batch = settings.batch
-        self._pictures = vary(pictures, settings, np.random.default_rng([settings.seed, epoch]))
+        self._pictures = vary(pictures, settings, rng)
+        self._rows = np.repeat(material.rows[order], 1 + settings.views)
+        self._told = material.targets is not None
 
     def __len__(self) -> int:
         """Return the number of batches."""
         return -(-len(self._pictures) // self._batch)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray]:
-        """Return a batch, which is its own target."""
-        return (self._pictures[index * self._batch : (index + 1) * self._batch],)
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        """Return a batch, which is its own target, and the rows of its emojis if heads learn."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"there are {len(self)} batches, no batch {index}")
+        part = slice(index * self._batch, (index + 1) * self._batch)
+        pictures = self._pictures[part]
+        return (pictures, self._rows[part]) if self._told else (pictures,)
 
 
 def vary(pictures: np.ndarray, settings: VAESettings, rng: np.random.Generator) -> np.ndarray:
-    """Return the pictures shuffled, and shifted, scaled and tinted at random by ``settings``.
+    """Return the pictures shifted, scaled, mirrored and tinted at random by ``settings``.
 
     Args:
         pictures: float32 (n, 36, 36, 4), premultiplied, in [0, 1]; so is what comes back.
@@ -65,7 +133,6 @@ def vary(pictures: np.ndarray, settings: VAESettings, rng: np.random.Generator) 
         rng: decides all.
     """
     n = len(pictures)
-    pictures = pictures[rng.permutation(n)]
     if settings.shift or settings.scale:
         zoom = np.exp(rng.uniform(-settings.scale, settings.scale, n))
         shifts = rng.uniform(-settings.shift, settings.shift, (2, n))
@@ -78,6 +145,9 @@ def vary(pictures: np.ndarray, settings: VAESettings, rng: np.random.Generator) 
                 pictures, transform.astype(np.float32), interpolation="bilinear"
             )
         )
+    if settings.mirror:
+        turned = rng.random(n) < settings.mirror
+        pictures = np.where(turned[:, None, None, None], pictures[:, :, ::-1], pictures)
     if settings.tint:
         tints = rng.uniform(1 - settings.tint, 1 + settings.tint, (n, 1, 1, 3))
         colours = np.minimum(pictures[..., :3] * tints.astype(np.float32), pictures[..., 3:])
@@ -85,8 +155,8 @@ def vary(pictures: np.ndarray, settings: VAESettings, rng: np.random.Generator) 
     return pictures
 
 
-def fit(settings: VAESettings, pictures: np.ndarray, folder: Path) -> EmojiVAE:
-    """Train a model, or go on with the run that ``folder`` holds.
+def fit(settings: VAESettings, material: Material, folder: Path) -> EmojiVAE:
+    """Train a model, or go on with the run that ``folder`` holds; return it in full precision.
 
     After each epoch the weights, the optimizer's state and the losses are kept in ``folder``. A run
     that diverges to NaN or infinity ends there, with the weights of its last finite epoch.
@@ -94,11 +164,11 @@ def fit(settings: VAESettings, pictures: np.ndarray, folder: Path) -> EmojiVAE:
     Raises:
         InputError: ``folder`` holds a run with other settings or pictures.
     """
-    steps = -(-len(pictures) // settings.batch)
-    model = build_vae(settings, steps * settings.epochs)
+    steps = -(-len(material.rows) * (1 + settings.views) // settings.batch)
+    model = build_vae(settings, steps * settings.epochs, material.targets)
     model.optimizer.build(model.trainable_variables)
-    digest = hashlib.sha256(pictures.tobytes()).hexdigest()
-    kept = Checkpoints(folder, {"settings": dataclasses.asdict(settings), "pictures": digest})
+    run = {"settings": dataclasses.asdict(settings), "material": material.digest()}
+    kept = Checkpoints(folder, run)
     history = kept.history
     if kept.restore(model):
         print(f"{folder.name}: going on after epoch {len(history)}", file=sys.stderr)
@@ -107,14 +177,12 @@ def fit(settings: VAESettings, pictures: np.ndarray, folder: Path) -> EmojiVAE:
     while len(history) < settings.epochs and not kept.ended:
         epoch, began = len(history), time.monotonic()
         model.draw_from(epoch * steps)
-        losses = model.fit(
-            Pictures(pictures, settings, epoch),
-            initial_epoch=epoch,
-            epochs=epoch + 1,
-            shuffle=False,
-            verbose=1 if sys.stdout.isatty() else 0,
-        )
-        row = {name: float(values[0]) for name, values in losses.history.items()}
+        model.warm_up(epoch * steps)
+        shown = Shown(material, settings, epoch)
+        bar = tqdm(shown, f"epoch {epoch + 1}", leave=False, unit="batch", disable=None)
+        # ``fit`` would never let go of an epoch's pictures.
+        losses = [model.train_on_batch(*batch, return_dict=True) for batch in bar]
+        row = {name: float(np.mean([loss[name] for loss in losses])) for name in losses[0]}
         row["seconds"] = round(time.monotonic() - began, 2)
         if np.isfinite(list(row.values())).all() and all(
             np.isfinite(weights).all() for weights in model.get_weights()
@@ -131,7 +199,7 @@ def fit(settings: VAESettings, pictures: np.ndarray, folder: Path) -> EmojiVAE:
             f"{row['seconds']:.0f} s",
             flush=True,
         )
-    return model
+    return in_full_precision(model)
 
 
 def held_out(sequences: Sequence[str]) -> np.ndarray:
@@ -140,7 +208,12 @@ def held_out(sequences: Sequence[str]) -> np.ndarray:
 
 
 def codes_of(model: EmojiVAE, pictures: np.ndarray) -> np.ndarray:
-    """Return Keras's own codes, float32 (n, latent)."""
+    """Return Keras's own codes, float32 (n, latent), corrected as `Codec.encode` does."""
+    first, steps = _means_of(model, pictures), model.settings.corrections
+    return corrected(pictures, first, lambda codes: pictures_of(model, codes), steps)
+
+
+def _means_of(model: EmojiVAE, pictures: np.ndarray) -> np.ndarray:
     parts = [
         keras.ops.convert_to_numpy(model.encoder(pictures[start : start + 256])[0])
         for start in range(0, len(pictures), 256)
@@ -162,48 +235,108 @@ def pictures_of(model: EmojiVAE, codes: np.ndarray) -> np.ndarray:
     return np.concatenate([np.minimum(pictures[..., :3], pictures[..., 3:]), pictures[..., 3:]], -1)
 
 
-def explained(pictures: np.ndarray, rebuilt: np.ndarray, mean: np.ndarray) -> float:
-    """Return the share of variance around ``mean`` (36, 36, 4) that ``rebuilt`` explains."""
-    left = np.square(pictures.astype(np.float64) - rebuilt).sum()
-    return float(1 - left / np.square(pictures.astype(np.float64) - mean).sum())
+@dataclasses.dataclass(frozen=True)
+class Test:
+    """What figures are measured on.
+
+    Attributes:
+        pictures: float32 (n, 36, 36, 4), of all emojis.
+        held_out: bool (n,), a fifth of them.
+        new: bool (n,), of the newest Unicode versions.
+        vendors: other vendors' pictures.
+        meanings: what the emojis mean.
+    """
+
+    pictures: np.ndarray
+    held_out: np.ndarray
+    new: np.ndarray
+    vendors: Sequence[views.Views]
+    meanings: meanings.Meanings
+
+    @classmethod
+    def gather(cls, vendors: dict[str, views.Views], data: Path, cache: Path) -> "Test":
+        """Gather it for the catalogue."""
+        names = catalogue().sequences
+        told = meanings.load(cache, data, fit=np.full(len(names), True))
+        new = measure_codes.new()
+        return cls(images.sheet(), held_out(names), new, list(vendors.values()), told)
+
+    @property
+    def train(self) -> np.ndarray:
+        """The emojis that a run for figures is trained on: bool (n,)."""
+        return ~self.held_out & ~self.new
+
+    def figures(
+        self,
+        encode: Callable[[np.ndarray], np.ndarray],
+        decode: Callable[[np.ndarray], np.ndarray],
+    ) -> dict[str, float]:
+        """Return the figures of a codec: pictures (n, 36, 36, 4) to codes (n, d) and back."""
+        codes = encode(self.pictures)
+        rebuilt = decode(codes)
+        mean = self.pictures[self.train].mean(axis=0)
+
+        def variance(some: np.ndarray) -> float:
+            return explained(self.pictures[some], rebuilt[some], mean)
+
+        seen = self.held_out | self.new
+        again = {
+            f"found again by {vendor.vendor}'s picture, hit@10": measure_codes.found_again(
+                encode(vendor.pictures[rows]), rows, codes
+            )
+            for vendor in self.vendors
+            if len(rows := np.flatnonzero(vendor.there & seen))
+        }
+        return {
+            "variance explained, held out": variance(self.held_out),
+            "variance explained, new": variance(self.new),
+            "variance explained, training": variance(self.train),
+            "finite codes": float(np.isfinite(codes).all(axis=1).mean()),
+            **again,
+            "meaning of the 5 nearest, cosine": measure_codes.alike(
+                codes, self.meanings.vectors, seen
+            ),
+            "sentiment readable, R2": measure_codes.readable(
+                codes, self.meanings.sentiment, self.train, seen
+            ),
+            "held-out codes, smallest spread": float(codes[self.held_out].std(axis=0).min()),
+            "held-out codes, largest spread": float(codes[self.held_out].std(axis=0).max()),
+        }
 
 
-def principal(train: np.ndarray, test: np.ndarray, components: int) -> np.ndarray:
-    """Return the test pictures rebuilt from the training pictures' principal components."""
-    mean = train.reshape(len(train), -1).mean(axis=0)
-    axes = np.linalg.svd(train.reshape(len(train), -1) - mean, full_matrices=False)[2][:components]
-    scores = (test.reshape(len(test), -1) - mean) @ axes.T
-    return (mean + scores @ axes).reshape(test.shape)
-
-
-def measure(
-    model: EmojiVAE, train: np.ndarray, test: np.ndarray
-) -> tuple[dict[str, float], np.ndarray]:
-    """Return the figures of one training run, and the test pictures rebuilt."""
-    codes = codes_of(model, np.concatenate([train, test]))
-    rebuilt = pictures_of(model, codes)
-    mean = train.mean(axis=0)
-    loss = model.evaluate(test, batch_size=256, verbose=0, return_dict=True)
-    figures = {
-        "variance explained, held out": explained(test, rebuilt[len(train) :], mean),
-        "variance explained, training": explained(train, rebuilt[: len(train)], mean),
-        "finite codes": float(np.isfinite(codes).all(axis=1).mean()),
-        "held-out codes, smallest spread": float(codes[len(train) :].std(axis=0).min()),
-        "held-out codes, largest spread": float(codes[len(train) :].std(axis=0).max()),
+def measure(model: EmojiVAE, test: Test) -> dict[str, float]:
+    """Return the figures of one training run."""
+    pictures = test.pictures[test.held_out]
+    loss = model.evaluate(pictures, batch_size=256, verbose=0, return_dict=True)
+    return {
+        **test.figures(lambda some: codes_of(model, some), lambda codes: pictures_of(model, codes)),
         "held-out loss": loss["loss"],
         "held-out reconstruction": loss["reconstruction"],
         "held-out KL": loss["kl"],
     }
-    return figures, rebuilt[len(train) :]
 
 
-def closest(codes: np.ndarray) -> np.ndarray:
-    """Return each code's Euclidean distance to the nearest other one, float64 (n,)."""
+def fit_prior(codes: np.ndarray, seed: int = 0) -> Prior:
+    """Fit the aggregate posterior: a mixture of Gaussians with full covariances.
+
+    The number of components is the one that serves codes best that it was not fitted to: every
+    fifth one, by the mean log-likelihood. A little is added to the variances, since components of
+    few codes would be flat.
+    """
+
+    def mixture(components: int, some: np.ndarray) -> GaussianMixture:
+        floor = 0.02 * float(codes.var(axis=0).mean())
+        return GaussianMixture(components, reg_covar=floor, random_state=seed).fit(some)
+
     codes = codes.astype(np.float64)
-    squares = np.square(codes).sum(axis=1)
-    distances = squares[:, None] + squares - 2 * codes @ codes.T
-    np.fill_diagonal(distances, np.inf)
-    return np.sqrt(np.maximum(distances.min(axis=1), 0))
+    apart = np.arange(len(codes)) % 5 == 0
+    most = max(1, len(codes) // 4)
+    best = max(
+        (k for k in COMPONENTS if k <= most),
+        key=lambda k: mixture(k, codes[~apart]).score(codes[apart]),
+    )
+    found = mixture(best, codes)
+    return Prior(found.weights_, found.means_, found.covariances_)
 
 
 def export(
@@ -242,17 +375,20 @@ def export(
         codec = Codec.load(new)
         codes = EmojiCodes(names, codec.encode(pictures))
         rebuilt = codec.decode(codes.codes)
-        keras_codes = codes_of(model, pictures)
+        # Without corrections: these would lead both to the same code from starts that differ.
+        first = _means_of(model, pictures)
         differences = {
-            "code": float(np.abs(keras_codes - codes.codes).max()),
+            "code": float(np.abs(first - codec.first_codes(pictures)).max()),
             "pixel": float(np.abs(pictures_of(model, codes.codes) - rebuilt).max()),
         }
-        if not max(differences.values()) <= TOLERANCE:
+        if not all(found <= TOLERANCE for found in differences.values()):  # NaN is no less
             raise InputError(
                 f"the exported model differs from Keras by {differences}, more than {TOLERANCE}; "
                 f"nothing was written to {str(folder)!r}"
             )
         codes.save(new / "codes.npz")
+        prior = fit_prior(codes.codes)
+        prior.save(new / "prior.npz")
         spreads, distances = codes.codes.std(axis=0), closest(codes.codes)
         figures = {
             "variance explained, all": explained(pictures, rebuilt, pictures.mean(axis=0)),
@@ -261,6 +397,7 @@ def export(
             "largest spread": float(spreads.max()),
             "median distance to the nearest code": float(np.median(distances)),
             "codes within 0.01 of another": int((distances < 0.01).sum()),
+            "components of the prior": len(prior.weights),
             "largest difference from Keras, codes": differences["code"],
             "largest difference from Keras, pixels": differences["pixel"],
         }
@@ -268,15 +405,6 @@ def export(
         for file in sorted(new.iterdir()):
             os.replace(file, folder / file.name)
     return figures
-
-
-def show(path: Path, pictures: np.ndarray, rebuilt: np.ndarray, samples: np.ndarray) -> None:
-    """Write a picture: rows of originals, below each its reconstruction; at the end samples."""
-    columns = 24
-    rows = []
-    for start in range(0, len(pictures) - columns + 1, columns):
-        rows += [pictures[start : start + columns], rebuilt[start : start + columns]]
-    images.save(path, images.grid(np.concatenate([*rows, samples]), columns, size=2 * images.SIZE))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -294,7 +422,50 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="default: vae.json in assets/results, or, with another --output, in that folder",
     )
     parser.add_argument("--work", type=Path, default=Path("build/vae"), help="runs and pictures")
+    parser.add_argument("--data", type=Path, default=phrases.DATA, help="folder of the data")
+    parser.add_argument(
+        "--cache", type=Path, default=sources.CACHE, help="folder of downloaded packages"
+    )
+    parser.add_argument("--no-ship", action="store_true", help="figures alone")
     return run(parser.prog, lambda: _train(parser.parse_args(argv), argv))
+
+
+def material(
+    settings: VAESettings,
+    rows: np.ndarray,
+    vendors: dict[str, views.Views],
+    data: Path,
+    cache: Path,
+) -> Material:
+    """Gather what a run on the emojis ``rows`` (bool (n,)) of the catalogue is shown."""
+    pictures, some = images.sheet(), np.flatnonzero(rows)
+    place = np.cumsum(rows) - 1
+    chosen = [vendors[name] for name in settings.vendors]
+    there = [np.flatnonzero(view.there & rows) for view in chosen]
+    targets = None
+    if settings.meaning or settings.emotion or settings.agreement:
+        found = meanings.load(cache, data, fit=rows)
+        # In units of their spread among these emojis: rare emotions count as much as common ones.
+        felt = found.felt - found.felt[rows].mean(axis=0)
+        felt /= np.maximum(found.felt[rows].std(axis=0), 1e-6)
+        targets = Targets(found.vectors, found.groups, felt.astype(np.float32), rows)
+    return Material.of(
+        some,
+        pictures[rows],
+        views=np.concatenate(
+            [pictures[:0], *(v.pictures[t] for v, t in zip(chosen, there, strict=True))]
+        ),
+        shows=np.concatenate([some[:0], *(place[t] for t in there)]),
+        targets=targets,
+    )
+
+
+def split_folder(work: Path, settings: VAESettings) -> Path:
+    """Return the folder of a run for figures; its exported model lies in ``model`` there.
+
+    A run of another length has another decay: it is another run.
+    """
+    return work / f"{settings.preset}-{settings.epochs}-{settings.seed}-split"
 
 
 def _train(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
@@ -304,23 +475,29 @@ def _train(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
     ]
     names = catalogue().sequences
     pictures = images.sheet()
-    out = held_out(names)
-    train, test = pictures[~out], pictures[out]
     data = results.hashes([asset("emojis.csv"), asset("emojis.png")])
+    data |= {vendor: sources.SOURCES[vendor].sha256 for vendor in views.VENDORS}
+    vendors = {vendor: views.load(vendor, options.cache) for vendor in views.VENDORS}
 
-    def work(settings: VAESettings, part: str) -> Path:
-        # A run of another length has another decay: it is another run.
-        return options.work / f"{options.preset}-{settings.epochs}-{settings.seed}-{part}"
+    def config(settings: VAESettings) -> dict[str, Any]:
+        return {
+            "settings": dataclasses.asdict(settings),
+            "data": data,
+            "versions": results.versions(),
+        }
+
+    def shown(settings: VAESettings, rows: np.ndarray) -> Material:
+        return material(settings, rows, vendors, options.data, options.cache)
 
     if options.seeds:
+        test = Test.gather(vendors, options.data, options.cache)
         figures = []
         for settings in all_settings:
-            found, rebuilt = measure(fit(settings, train, work(settings, "split")), train, test)
-            figures.append(found)
-            print(f"seed {settings.seed}: {json.dumps(found, indent=1)}", flush=True)
-            picture = options.work / f"held-out-{options.preset}-{settings.seed}.png"
-            show(picture, test[:144], rebuilt[:144], rebuilt[:0])
-        mean = train.mean(axis=0)
+            folder = split_folder(options.work, settings)
+            model = fit(settings, shown(settings, test.train), folder)
+            figures.append(measure(model, test))
+            export(model, pictures, names, folder / "model", config(settings))
+            print(f"seed {settings.seed}: {json.dumps(figures[-1], indent=1)}", flush=True)
         results.write(
             options.results or results.place(options.output, "vae"),
             {
@@ -328,34 +505,29 @@ def _train(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
                 "preset": options.preset,
                 "settings": dataclasses.asdict(all_settings[0]),
                 "seeds": options.seeds,
-                "training pictures": len(train),
-                "held-out pictures": len(test),
+                "training pictures": int(test.train.sum()),
+                "held-out pictures": int(test.held_out.sum()),
+                "new pictures": int(test.new.sum()),
                 "figures": {
                     name: results.spread([row[name] for row in figures]) for name in figures[0]
                 },
-                "principal components, variance explained, held out": {
-                    str(k): round(explained(test, principal(train, test, k), mean), 5)
-                    for k in (8, 16, 32)
+                "principal components": {
+                    str(k): test.figures(baseline.encode, baseline.decode)
+                    for k in (8, 16, 32, 64)
+                    if (baseline := Components(pictures[test.train], k))
                 },
                 "data": data,
                 "versions": results.versions(),
             },
         )
+    if options.no_ship:
+        return
     settings = all_settings[0]
-    model = fit(settings, pictures, work(settings, "all"))
-    config = {
-        "settings": dataclasses.asdict(settings),
-        "data": data,
-        "versions": results.versions(),
-    }
-    found = export(model, pictures, names, options.output, config)
+    folder = options.work / f"{settings.preset}-{settings.epochs}-{settings.seed}-all"
+    model = fit(settings, shown(settings, np.full(len(names), True)), folder)
+    found = export(model, pictures, names, options.output, config(settings))
     print(json.dumps(found, indent=1))
-    codec = Codec.load(options.output)
-    samples = codec.sample(96, seed=0).pictures
-    assert samples is not None  # generated emojis come with them
-    picture = options.work / f"shipped-{options.preset}.png"
-    show(picture, pictures[::12][:144], codec.reconstruct(pictures[::12][:144]), samples)
-    print(f"wrote {options.output} and {picture}")
+    print(f"wrote {options.output}")
 
 
 if __name__ == "__main__":

@@ -8,10 +8,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ["benchmark", "build_catalogue", "example", "train_sqam", "train_vae"]
+COMMANDS = [
+    "benchmark",
+    "build_catalogue",
+    "compare_vae",
+    "example",
+    "measure_drawings",
+    "report",
+    "train_sqam",
+    "train_vae",
+]
 
 
-@pytest.mark.parametrize("missing", ["keras", "onnx", "pyarrow", "matplotlib"])
+@pytest.mark.parametrize("missing", ["keras", "onnx", "pyarrow", "matplotlib", "sklearn"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_missing_extra_is_named(command, missing):
     # A module that is None in sys.modules counts as not installed.

@@ -1,4 +1,4 @@
-"""The Keras autoencoder: settings, shapes, hand-worked losses, and codes that stay finite."""
+"""The Keras autoencoder: settings, shapes, losses and heads by hand, and codes that stay finite."""
 
 import dataclasses
 import json
@@ -20,8 +20,11 @@ from emoji_vae.model import (
     Clipped,
     EmojiVAE,
     Premultiplied,
+    Targets,
     VAESettings,
+    apart_from_others,
     build_vae,
+    in_full_precision,
 )
 
 SMALL = {"widths": (2, 3, 4), "batch": 4, "epochs": 1}
@@ -33,8 +36,8 @@ def pictures(n=4, seed=0):
     return found
 
 
-def small_model(preset="default", **changes) -> EmojiVAE:
-    return build_vae(VAESettings.of(preset, **{**SMALL, **changes}))
+def small_model(preset="default", steps=1, targets=None, **changes) -> EmojiVAE:
+    return build_vae(VAESettings.of(preset, **{**SMALL, **changes}), steps, targets)
 
 
 def arrays(values):
@@ -50,6 +53,13 @@ def test_the_2017_preset():
     settings = VAESettings.of("2017")
     assert (settings.latent, settings.batch, settings.epochs) == (16, 16, 100)
     assert (settings.learning_rate, settings.dropout, settings.decay) == (0.003, 0.8, False)
+    # Nothing that came later.
+    assert (settings.corrections, settings.gradient, settings.kl_warmup) == (0, 0, 0)
+    assert (settings.meaning, settings.emotion, settings.agreement) == (0, 0, 0)
+    assert (settings.vendors, settings.views, settings.mirror) == ((), 0, 0)
+    assert settings.precision == "float32"
+    model = small_model("2017")
+    assert model.targets is None and float(model.kl_weight) == 1
 
 
 @pytest.mark.parametrize(
@@ -70,6 +80,22 @@ def test_the_2017_preset():
         ({"dropout": 1.0}, "1.0"),
         ({"tint": -0.1}, "-0.1"),
         ({"seed": -1}, "-1"),
+        ({"corrections": -1}, "corrections -1"),
+        ({"corrections": 1.5}, "corrections cannot be 1.5"),
+        ({"gradient": -0.5}, "gradient -0.5"),
+        ({"meaning": -1.0}, "meaning -1.0"),
+        ({"emotion": math.nan}, "emotion nan"),
+        ({"agreement": math.inf}, "agreement inf"),
+        ({"kl_warmup": 1.0}, "kl_warmup 1.0"),
+        ({"kl_warmup": -0.1}, "kl_warmup -0.1"),
+        ({"clip": 0.0}, "clip 0.0"),
+        ({"clip": math.nan}, "clip nan"),
+        ({"mirror": -0.1}, "mirror -0.1"),
+        ({"precision": "float16"}, "'float16'"),
+        ({"vendors": [], "views": 2}, "2 views of 0 vendors"),
+        ({"vendors": ["twemoji"], "views": 0}, "0 views of 1 vendors"),
+        ({"views": -1}, "views -1"),
+        ({"vendors": ["twemoji", 3]}, "vendors"),
     ],
 )
 def test_settings_that_cannot_be(change, named):
@@ -84,10 +110,11 @@ def test_unknown_preset():
 
 
 def test_bounded_by_hand():
-    # Half the width is 6, around -2: -2 + 6 tanh(x / 6). x = 6: tanh 1 = 0.76159416.
+    # Half the width is 6, around -2: with u = x / 6 it is -2 + 6 u / sqrt(1 + u^2). x = 6: u = 1,
+    # 6 / sqrt 2 = 4.242641.
     layer = Bounded(-8.0, 4.0)
     found = np.asarray(layer(np.array([0.0, 6.0, -1e30, 1e30], "float32")))
-    np.testing.assert_allclose(found, [-2, 2.569565, -8, 4], atol=1e-5)
+    np.testing.assert_allclose(found, [-2, 2.242641, -8, 4], atol=1e-5)
 
 
 def test_clipped_by_hand():
@@ -102,16 +129,35 @@ def test_premultiplied_by_hand():
     )
 
 
+def test_settings_without_clip_and_views():
+    settings = VAESettings(clip=None, vendors=(), views=0)
+    assert VAESettings.from_dict(dataclasses.asdict(settings)) == settings
+
+
 def loss_of(model, x, rebuilt, mean, log_variance):
-    x = np.full((1, 36, 36, 4), x, "float32")
-    rebuilt = np.full((1, 36, 36, 4), rebuilt, "float32")
+    x, rebuilt = (np.broadcast_to(some, (1, 36, 36, 4)).astype("float32") for some in (x, rebuilt))
     code = [np.full((1, 16), value, "float32") for value in (mean, log_variance)]
-    return float(model.compute_loss(x=x, y_pred=(rebuilt, *code)))
+    return float(model.compute_loss(x=x, y_pred=(rebuilt, *code, code[0])))
 
 
 def test_squared_error_by_hand():
     # 36 x 36 x 4 = 5184 numbers, each off by 0.1: 51.84, over twice 0.05: 518.4. No KL at (0, 0).
     assert loss_of(small_model(noise=0.05), 0.3, 0.4, 0, 0) == pytest.approx(518.4, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    # One number is off by a half: 0.25, and so is each difference from a neighbour, of which there
+    # are 4 inside, 3 at an edge, 2 in a corner. (0.25 + 0.4 x 4 x 0.25) / (2 x 0.1) = 3.25.
+    [((9, 20), 3.25), ((0, 20), 2.75), ((35, 35), 2.25)],
+)
+def test_squared_error_of_differences_by_hand(place, expected):
+    rebuilt = np.full((36, 36, 4), 0.25)
+    rebuilt[*place, 2] = 0.75
+    model = small_model(noise=0.1, gradient=0.4)
+    assert loss_of(model, 0.25, rebuilt, 0, 0) == pytest.approx(expected, rel=1e-5)
+    # What is off everywhere alike has no edge that is off: 51.84 / 0.2.
+    assert loss_of(model, 0.3, 0.4, 0, 0) == pytest.approx(259.2, rel=1e-4)
 
 
 def test_crossentropy_by_hand():
@@ -121,18 +167,35 @@ def test_crossentropy_by_hand():
 
 
 def test_kl_by_hand():
-    model = small_model()
+    model = small_model(kl_warmup=0.0)
     # Mean 1, variance 1: 16 x 1/2.
     assert loss_of(model, 0.5, 0.5, 1, 0) == pytest.approx(8, rel=1e-5)
     # Variance e^-2: 16 / 2 x (e^-2 - 1 + 2) = 8 x 1.1353353.
     assert loss_of(model, 0.5, 0.5, 0, -2) == pytest.approx(9.082682, rel=1e-5)
-    assert loss_of(small_model(kl_weight=0.25), 0.5, 0.5, 1, 0) == pytest.approx(2, rel=1e-5)
+    model = small_model(kl_weight=0.25, kl_warmup=0.0)
+    assert loss_of(model, 0.5, 0.5, 1, 0) == pytest.approx(2, rel=1e-5)
+
+
+def test_warm_up_by_hand():
+    # Over half of 8 steps, 4, the weight grows to 2. The KL of mean 1 and variance 1 is 8.
+    model = small_model(steps=8, kl_weight=2.0, kl_warmup=0.5)
+    assert float(model.kl_weight) == 0
+    for step, weight in ((0, 0), (1, 0.5), (2, 1), (4, 2), (5, 2), (100, 2)):
+        model.warm_up(step)
+        assert float(model.kl_weight) == pytest.approx(weight)
+        assert loss_of(model, 0.5, 0.5, 1, 0) == pytest.approx(8 * weight, rel=1e-5)
+    # A tenth of 11 steps is more than one of them: two.
+    model = small_model(steps=11, kl_warmup=0.1)
+    model.warm_up(1)
+    assert float(model.kl_weight) == 0.5
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_training_and_validation_weigh_kl_alike(preset):
-    for weight in (0.5, 3.0):
-        model = small_model(preset, kl_weight=weight, shift=0.0)
+    model = small_model(preset, steps=10, kl_weight=3.0, kl_warmup=0.4)
+    # The same compiled training goes on while the weight changes.
+    for step, weight in ((1, 0.75), (3, 2.25), (4, 3.0)):
+        model.warm_up(step)
         trained = model.fit(pictures(), batch_size=4, verbose=0).history
         tested = model.evaluate(pictures(), batch_size=4, verbose=0, return_dict=True)
         for loss, error, kl in (
@@ -142,11 +205,170 @@ def test_training_and_validation_weigh_kl_alike(preset):
             assert loss == pytest.approx(error + weight * kl, rel=1e-4)
 
 
+def test_the_weight_of_kl_is_kept_with_the_weights(tmp_path):
+    first, second = (small_model(steps=10, kl_weight=2.0, kl_warmup=0.5) for _ in range(2))
+    first.warm_up(2)
+    first.save_weights(tmp_path / "some.weights.h5")
+    second.load_weights(tmp_path / "some.weights.h5")
+    assert float(second.kl_weight) == pytest.approx(0.8)
+
+
+NAN = math.nan
+TARGETS = Targets(
+    meanings=np.array([[1, 0], [0, 1], [-1, 0]], "float32"),
+    groups=np.array([0, 1, 1]),
+    emotions=np.array([[0.5, NAN], [NAN, NAN], [0, 1]], "float32"),
+    known=np.array([True, True, True]),
+)
+ROWS = np.array([0, 1, 2], "int32")
+
+
+def model_of_known_heads(targets=TARGETS, **changes):
+    """Whatever the code, its heads give the meaning (3, 4), the groups' logits (ln 3, 0) and the
+    emotions (1, 2)."""
+    model = small_model(targets=targets, **changes)
+    for head in (model.meaning_head, model.emotion_head):
+        for weight in head.weights:
+            weight.assign(np.zeros(weight.shape))
+    model.meaning_head.weights[-1].assign([3, 4, math.log(3), 0])
+    model.emotion_head.weights[-1].assign([1, 2])
+    return model
+
+
+def test_heads_by_hand():
+    # (3, 4) points to (0.6, 0.8): cosines 0.6, 0.8 and -0.6, logits of ten times that. Of e^6, e^8
+    # and e^-6 the logarithm of the sum is 8.1269289. The groups' shares are 3/4 and 1/4.
+    #   direction 3 x (1 - 0.6) = 1.2    which 8.1269289 - 6 = 2.1269289   group -ln 3/4 = 0.2876821
+    #   direction 3 x (1 - 0.8) = 0.6    which 8.1269289 - 8 = 0.1269289   group -ln 1/4 = 1.3862944
+    #   direction 3 x (1 + 0.6) = 4.8    which 8.1269289 + 6 = 14.1269289  group -ln 1/4 = 1.3862944
+    meaning = np.array([1.2 + 2.1269289 + 0.1438410, 0.6 + 0.1269289 + 0.6931472, 19.6200761])
+    # Emotions: (1 - 0.5)^2, for the other is not known; nothing; (1 - 0)^2 + (2 - 1)^2.
+    emotion = np.array([0.25, 0, 2])
+    codes = np.random.default_rng(0).standard_normal((3, 16)).astype("float32")
+    for weights in ((1.0, 0.0), (0.0, 1.0), (2.0, 10.0)):
+        model = model_of_known_heads(meaning=weights[0], emotion=weights[1])
+        found = np.asarray(model.head_losses(codes, ROWS))
+        np.testing.assert_allclose(found, weights[0] * meaning + weights[1] * emotion, rtol=1e-5)
+        # Which rows are asked for, and in what order, is the batch's matter.
+        swapped = np.asarray(model.head_losses(codes, ROWS[[2, 0, 0]]))
+        np.testing.assert_allclose(swapped, found[[2, 0, 0]], rtol=1e-5)
+
+
+def test_meanings_of_emojis_held_out_are_not_told_apart():
+    # Without the second emoji, whose meaning was nearest, e^6 and e^-6 are left: ln (1 + e^-12).
+    held_out = dataclasses.replace(TARGETS, known=np.array([True, False, True]))
+    model = model_of_known_heads(held_out, meaning=1.0, emotion=0.0)
+    found = np.asarray(model.head_losses(np.zeros((1, 16), "float32"), ROWS[:1]))
+    np.testing.assert_allclose(found, [1.2 + 6.1e-6 + 0.1438410], rtol=1e-5)
+
+
+def test_heads_read_the_code():
+    model = small_model(targets=TARGETS)
+    codes = np.random.default_rng(0).standard_normal((2, 16)).astype("float32")
+    same = np.asarray(model.head_losses(codes[[0, 0]], ROWS[:1].repeat(2)))
+    other = np.asarray(model.head_losses(codes, ROWS[:1].repeat(2)))
+    assert same[0] == pytest.approx(same[1]) and abs(other[0] - other[1]) > 1e-3
+
+
+def apart(codes, rows):
+    return np.asarray(apart_from_others(np.asarray(codes, "float32"), np.asarray(rows, "int32")))
+
+
+def test_apart_from_others_by_hand():
+    # Two codes at -1, two at 1: a spread of 1 (and 0.001 for safety). Codes at one place have the
+    # weight 1, those at a distance of 2 e^-1 = 0.367879. Where an emoji's codes lie together, the
+    # share is 1 of 1 + 2/e: ln 1.735759 = 0.551445; where apart, 1/e of that: 1 more.
+    codes = [[-1], [-1], [1], [1]]
+    np.testing.assert_allclose(apart(codes, [7, 7, 3, 3]), [0.551445] * 4, atol=2e-3)
+    np.testing.assert_allclose(apart(codes, [7, 3, 7, 3]), [1.551445] * 4, atol=2e-3)
+    # Emojis that are there once say nothing, but lie beside the others.
+    np.testing.assert_allclose(apart(codes, [7, 7, 3, 4]), [0.551445] * 2 + [0, 0], atol=2e-3)
+    # Three of one emoji: two others share the weight, 1 + 1/e of 1 + 2/e, and 2/e of 1 + 2/e.
+    np.testing.assert_allclose(
+        apart(codes, [7, 7, 7, 4]), [0.238173, 0.238173, 0.858298, 0], atol=2e-3
+    )
+
+
+def test_apart_from_others_knows_no_scale():
+    codes = np.random.default_rng(0).standard_normal((6, 16))
+    first = apart(codes, [0, 0, 1, 1, 2, 2])
+    assert (first > 0).all()
+    np.testing.assert_allclose(apart(100 * codes, [0, 0, 1, 1, 2, 2]), first, rtol=1e-2)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_nothing_is_apart_where_each_emoji_is_there_once(n):
+    codes = np.random.default_rng(0).standard_normal((n, 16))
+    np.testing.assert_array_equal(apart(codes, range(n)), np.zeros(n))
+    # Equal codes have no spread at all; three others are one as good as the other.
+    np.testing.assert_array_equal(apart(np.ones((n, 16)), range(n)), np.zeros(n))
+    np.testing.assert_allclose(apart(np.ones((4, 16)), [0, 0, 1, 1]), [math.log(3)] * 4, rtol=1e-5)
+
+
+def test_the_whole_loss_adds_what_the_heads_miss():
+    model = small_model(targets=TARGETS, agreement=3.0, kl_warmup=0.0)
+    rng, shown = np.random.default_rng(0), pictures(4)
+    mean, log_variance, code = rng.standard_normal((3, 4, 16)).astype("float32")
+    predicted = (pictures(4, seed=1), mean, log_variance, code)
+    rows = np.array([0, 2, 0, 1], "int32")
+    whole = float(model.compute_loss(x=shown, y=rows, y_pred=predicted))
+    without = float(model.compute_loss(x=shown, y_pred=predicted))
+    # The heads read the code that was drawn; what lies apart is the mean.
+    heads, lies = np.asarray(model.head_losses(code, rows)).mean(), apart(mean, rows).mean()
+    assert lies > 0
+    assert whole == pytest.approx(without + heads + 3 * lies, rel=1e-4)
+
+
+def test_training_with_heads_stays_finite_and_moves_them():
+    model = small_model(targets=TARGETS, steps=4)
+    before = [weight.copy() for weight in model.get_weights()]
+    rows = np.array([0, 1, 2, 0], "int32")
+    for step in (0, 2):
+        model.warm_up(step)
+        losses = model.fit(pictures(4), rows, batch_size=2, verbose=0).history
+        assert set(losses) == {"loss", "reconstruction", "kl", "heads", "apart"}
+        assert np.isfinite([values[0] for values in losses.values()]).all()
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    assert any((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))
+    assert np.abs(model.emotion_head.bias).max() > 0
+
+
+def test_training_in_bfloat16_is_measured_in_float32():
+    model = small_model(
+        targets=TARGETS, steps=10, kl_weight=2.0, kl_warmup=0.1, precision="mixed_bfloat16"
+    )
+    assert any(layer.compute_dtype == "bfloat16" for layer in model.encoder.layers)
+    model.fit(pictures(4), np.array([0, 1, 2, 0], "int32"), batch_size=4, verbose=0)
+    model.warm_up(1)
+    full = in_full_precision(model)
+    assert full.settings == dataclasses.replace(model.settings, precision="float32")
+    assert full.targets is None and float(full.kl_weight) == 2
+    for network in ("encoder", "decoder"):
+        old, new = getattr(model, network), getattr(full, network)
+        assert {layer.compute_dtype for layer in new.layers} == {"float32"}
+        for a, b in zip(old.get_weights(), new.get_weights(), strict=True):
+            assert a.dtype == np.float32
+            np.testing.assert_array_equal(a, b)
+    # bfloat16 has 8 bits of a number: near, and not the same.
+    for a, b in zip(arrays(model(pictures())), arrays(full(pictures())), strict=True):
+        assert a.dtype == b.dtype == np.float32
+        assert 0 < np.abs(a - b).max() < 0.1
+
+
+def test_full_precision_of_full_precision_changes_nothing():
+    model = small_model("2017")
+    full = in_full_precision(model)
+    for a, b in zip(arrays(model(pictures())), arrays(full(pictures())), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_shapes_and_ranges(preset):
     model = small_model(preset)
-    rebuilt, mean, log_variance = arrays(model(pictures(3)))
+    rebuilt, mean, log_variance, code = arrays(model(pictures(3)))
     assert rebuilt.shape == (3, 36, 36, 4) and mean.shape == log_variance.shape == (3, 16)
+    assert rebuilt.dtype == mean.dtype == log_variance.dtype == np.float32
+    np.testing.assert_array_equal(code, mean)
     assert rebuilt.min() >= 0 and rebuilt.max() <= 1
     assert log_variance.min() >= LOG_VARIANCE[0] and log_variance.max() <= LOG_VARIANCE[1]
     if preset == "default":

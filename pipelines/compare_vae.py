@@ -1,0 +1,115 @@
+"""Compare designs of the autoencoder on one split: looks, meaning, and numbers a code.
+
+    python -m pipelines.compare_vae                        # all designs, 3 seeds, 20 epochs each
+    python -m pipelines.compare_vae --designs default "64 numbers" --seeds 0
+
+Each design is the default but for what its name says, and trains for fewer epochs than what ships:
+figures are to be compared with each other alone. An interrupted run goes on where it stopped.
+"""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from emoji_vae.command import Parser, run
+from emoji_vae.errors import InputError
+from emoji_vae.locations import asset
+from emoji_vae.model import VAESettings
+from pipelines import phrases, results, sources, views
+from pipelines.measure_codes import Components
+from pipelines.train_vae import Test, fit, material, measure
+
+_ALONE: dict[str, Any] = {
+    "vendors": (), "views": 0, "meaning": 0.0, "emotion": 0.0, "agreement": 0.0,
+}  # fmt: skip
+_LOOKS: dict[str, Any] = {"meaning": 0.0, "emotion": 0.0, "agreement": 0.0}
+
+DESIGNS: dict[str, dict[str, Any]] = {
+    "our own pictures alone, no corrections": {**_ALONE, "corrections": 0},
+    "our own pictures alone": _ALONE,
+    "with other vendors' pictures": _LOOKS,
+    "default": {},
+    "with a gradient term": {"gradient": 1.0},
+    "with more shifts, scales and tints": {"shift": 2.0, "scale": 0.1, "tint": 0.15},
+    "meaning x 0": {"meaning": 0.0, "emotion": 0.0},
+    "meaning x 1/10": {"meaning": 3.0, "emotion": 3.0},
+    "meaning x 10": {"meaning": 300.0, "emotion": 300.0},
+    "8 numbers": {"latent": 8},
+    "32 numbers": {"latent": 32},
+    "64 numbers": {"latent": 64},
+}
+"""Name of a design -> what it changes of the default settings."""
+DIMENSIONS = (8, 16, 32, 64)
+"""Numbers of principal components to compare with."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    parser = Parser(prog="python -m pipelines.compare_vae", description=__doc__)
+    add = parser.add_argument
+    add("--designs", nargs="+", default=list(DESIGNS), metavar="NAME", help="default: all")
+    add("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    add("--epochs", type=int, default=20)
+    add("--output", type=Path, default=asset("results", "vae-designs.json"), help="results file")
+    add("--work", type=Path, default=Path("build/designs"), help="folder of the runs")
+    add("--data", type=Path, default=phrases.DATA, help="folder of the data")
+    add("--cache", type=Path, default=sources.CACHE, help="folder of downloaded packages")
+    return run(parser.prog, lambda: _compare(parser.parse_args(argv), argv))
+
+
+def _compare(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
+    if unknown := [name for name in options.designs if name not in DESIGNS]:
+        raise InputError(f"there is no design {unknown[0]!r}; choose from {', '.join(DESIGNS)}")
+    vendors = {vendor: views.load(vendor, options.cache) for vendor in views.VENDORS}
+    test = Test.gather(vendors, options.data, options.cache)
+    rows: dict[str, list[dict[str, float]]] = {name: [] for name in options.designs}
+    for seed in options.seeds:
+        for name in options.designs:
+            settings = VAESettings.of(
+                "default", **{**DESIGNS[name], "seed": seed, "epochs": options.epochs}
+            )
+            shown = material(settings, test.train, vendors, options.data, options.cache)
+            place = "".join(c if c.isalnum() else "-" for c in name)
+            folder = options.work / f"{place}-{options.epochs}-{seed}"
+            rows[name].append(measure(fit(settings, shown, folder), test))
+            print(f"{name}, seed {seed}: {_line(rows[name][-1])}", flush=True)
+            results.write(
+                options.output,
+                {
+                    "command": results.command("pipelines.compare_vae", argv),
+                    "default settings": dataclasses.asdict(
+                        VAESettings(epochs=options.epochs, seed=options.seeds[0])
+                    ),
+                    "seeds": options.seeds,
+                    "designs": {
+                        design: {
+                            "changes": DESIGNS[design],
+                            "figures": {
+                                figure: results.spread([row[figure] for row in found])
+                                for figure in found[0]
+                            },
+                        }
+                        for design, found in rows.items()
+                        if found
+                    },
+                    "principal components": {
+                        str(k): test.figures(baseline.encode, baseline.decode)
+                        for k in DIMENSIONS
+                        if (baseline := Components(test.pictures[test.train], k))
+                    },
+                    "data": results.hashes([asset("emojis.csv"), asset("emojis.png")]),
+                    "versions": results.versions(),
+                },
+            )
+
+
+def _line(figures: dict[str, float]) -> str:
+    shown = ("variance explained, held out", "meaning of the 5 nearest, cosine")
+    return "  ".join(f"{name} {figures[name]:.3f}" for name in shown)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

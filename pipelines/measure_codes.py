@@ -1,0 +1,103 @@
+"""Measures of codes: what pictures they give back, what they tell apart, what can be read off."""
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
+from sklearn.preprocessing import StandardScaler
+
+from emoji_vae.catalogue import catalogue
+from pipelines.evaluate import hits
+
+NEW = 14.0
+"""The Unicode version from which on emojis count as "released months from now"."""
+
+
+def new() -> np.ndarray:
+    """Tell which emojis of the catalogue came with Unicode `NEW` or later: bool (n,)."""
+    return np.array([float(emoji.version) >= NEW for emoji in catalogue()])
+
+
+def explained(pictures: np.ndarray, rebuilt: np.ndarray, mean: np.ndarray) -> float:
+    """Return the share of variance around ``mean`` (36, 36, 4) that ``rebuilt`` explains."""
+    left = np.square(pictures.astype(np.float64) - rebuilt).sum()
+    return float(1 - left / np.square(pictures.astype(np.float64) - mean).sum())
+
+
+def closest(codes: np.ndarray) -> np.ndarray:
+    """Return each code's Euclidean distance to the nearest other one, float64 (n,)."""
+    distances = between(codes, codes)
+    np.fill_diagonal(distances, np.inf)
+    return distances.min(axis=1)
+
+
+def between(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the Euclidean distances of rows (n, d) and (m, d): float64 (n, m)."""
+    some, others = some.astype(np.float64), others.astype(np.float64)
+    squares = np.square(some).sum(axis=1)[:, None] + np.square(others).sum(axis=1)
+    return np.sqrt(np.maximum(squares - 2 * some @ others.T, 0))
+
+
+class Components:
+    """Principal components of pictures, the baseline of every codec.
+
+    Args:
+        pictures: float32 (n, 36, 36, 4), to fit them on.
+        count: how many, at most n.
+    """
+
+    def __init__(self, pictures: np.ndarray, count: int) -> None:
+        self._shape = pictures.shape[1:]
+        self._pca = PCA(count, svd_solver="full").fit(pictures.reshape(len(pictures), -1))
+
+    def encode(self, pictures: np.ndarray) -> np.ndarray:
+        """Pictures (n, 36, 36, 4) to codes (n, count)."""
+        return self._pca.transform(pictures.reshape(len(pictures), -1))
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Codes (n, count) to pictures (n, 36, 36, 4)."""
+        return self._pca.inverse_transform(codes).reshape(-1, *self._shape)
+
+
+def found_again(queries: np.ndarray, rows: np.ndarray, codes: np.ndarray, k: int = 10) -> float:
+    """Return the share of pictures whose own emoji is among the ``k`` nearest codes.
+
+    Args:
+        queries: codes (m, d) of other pictures of some of the emojis.
+        rows: int (m,), which emoji each shows.
+        codes: codes (n, d) of all emojis.
+        k: how many count.
+    """
+    return hits(-between(queries, codes), [[row] for row in rows], k)
+
+
+def alike(codes: np.ndarray, vectors: np.ndarray, some: np.ndarray, k: int = 5) -> float:
+    """Return how near in meaning an emoji's neighbours are: the mean cosine, in [-1, 1].
+
+    Args:
+        codes: (n, d).
+        vectors: (n, e), unit rows: what the emojis mean.
+        some: bool (n,), the emojis whose ``k`` nearest others count.
+        k: how many neighbours.
+    """
+    rows = np.flatnonzero(some)
+    distances = between(codes[rows], codes)
+    distances[np.arange(len(rows)), rows] = np.inf
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, :k]
+    return float(np.einsum("nd,nkd->nk", vectors[rows], vectors[nearest]).mean())
+
+
+def readable(codes: np.ndarray, values: np.ndarray, fit: np.ndarray, test: np.ndarray) -> float:
+    """Return how well a ridge regression (weight 1, standardized codes) reads values: R squared.
+
+    Args:
+        codes: (n, d).
+        values: (n,), NaN where unknown; those are left out.
+        fit: bool (n,), to fit it on.
+        test: bool (n,), to measure it on; may be negative there, where the mean would do better.
+    """
+    known = np.isfinite(values)
+    fit, test = fit & known, test & known
+    scaled = StandardScaler().fit(codes[fit]).transform(codes)
+    model = Ridge(1.0).fit(scaled[fit], values[fit])
+    return float(r2_score(values[test], model.predict(scaled[test])))

@@ -1,0 +1,61 @@
+"""The comparison of designs: each can be, and the table holds what was measured."""
+
+import json
+import types
+
+import numpy as np
+import pytest
+
+from emoji_vae import images
+from emoji_vae.model import VAESettings
+from pipelines import compare_vae as module
+from pipelines import views
+from pipelines.compare_vae import DESIGNS, main
+
+
+@pytest.mark.parametrize("name", list(DESIGNS))
+def test_each_design_differs_from_the_default_in_what_it_says(name):
+    settings = VAESettings.of("default", **DESIGNS[name])
+    assert (settings == VAESettings()) == (name == "default")
+
+
+def test_unknown_design(capsys):
+    assert main(["--designs", "better"]) == 2
+    error = capsys.readouterr().err
+    assert "'better'" in error and error.count("\n") == 1
+
+
+def test_the_table(tmp_path, monkeypatch):
+    sheet = images.sheet()[:80]
+
+    class FewEmojis:
+        pictures, train = sheet, np.arange(80) % 2 == 0
+
+        def figures(self, encode, decode):
+            return {"numbers": float(encode(sheet).shape[1])}
+
+    few = FewEmojis()
+    monkeypatch.setattr(views, "load", lambda vendor, cache: None)
+    monkeypatch.setattr(module, "DIMENSIONS", (8, 16))
+    monkeypatch.setattr(module, "Test", types.SimpleNamespace(gather=lambda *paths: few))
+    monkeypatch.setattr(module, "material", lambda *arguments: None)
+    monkeypatch.setattr(module, "fit", lambda settings, shown, folder: settings)
+
+    def measure(settings, test):
+        value = settings.seed + settings.latent
+        return {
+            "variance explained, held out": value,
+            "meaning of the 5 nearest, cosine": value / 100,
+        }
+
+    monkeypatch.setattr(module, "measure", measure)
+    output = tmp_path / "x.json"
+    designs = ["default", "8 numbers"]
+    assert main(["--designs", *designs, "--seeds", "0", "4", "--output", str(output)]) == 0
+    found = json.loads(output.read_text("utf-8"))
+    assert list(found["designs"]) == designs and found["seeds"] == [0, 4]
+    row = found["designs"]["8 numbers"]
+    # Seeds 0 and 4 on 8 numbers: 8 and 12.
+    assert row["figures"]["variance explained, held out"]["mean"] == 10
+    assert row["changes"] == {"latent": 8}
+    assert found["principal components"]["16"] == {"numbers": 16}
