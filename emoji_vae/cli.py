@@ -3,7 +3,7 @@
 import argparse
 import csv
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -19,20 +19,48 @@ if TYPE_CHECKING:
 
 _PROGRAM = "emoji-vae"
 
-_EXAMPLES = f"""\
-examples:
-  emoji-vae encode logo.png sun.png --output codes.csv
-  emoji-vae encode --emojis --output codes.npz
-  emoji-vae reconstruct --emojis 😀 🎉 ⚾ --output pairs.png
-  emoji-vae sample 64 --seed 7 --output new.png
-  emoji-vae morph 😀 logo.png --steps 10 --output morph.png
-  emoji-vae neighbours 🍕 -k 5
+# By command; the help of the whole shows the first of each.
+_EXAMPLES = {
+    "encode": (
+        "encode logo.png sun.png --output codes.csv",
+        "encode --emojis --output codes.npz",
+        "encode --emojis ❤️ ⚾",
+    ),
+    "reconstruct": (
+        "reconstruct --emojis 😀 🎉 ⚾ --output pairs.png",
+        "reconstruct logo.png --draw --size 288 --output logo3.png",
+    ),
+    "sample": (
+        "sample 64 --seed 7 --output new.png",
+        "sample 9 --temperature 0.6 --size 288 --background white --output calm.png",
+    ),
+    "morph": (
+        "morph 😀 🐱 --steps 9 --output morph.png",
+        "morph 😀 logo.png --size 288 --seconds 2 --output morph.webp",
+        "morph 🌑 🌕 --size 128 --background '#202040' --output moon.gif",
+    ),
+    "blend": (
+        "blend 😀=0.6 🐱=0.4 --output blend.png",
+        "blend 🍓 🎂 logo.png=0.5 --size 512 --output cake.png",
+    ),
+    "grid": (
+        "grid --pattern A --output grid.png",
+        "grid --pattern C --percentiles --output grid.png",
+        "grid --pattern B --steps 9 --range -1 1 --size 144 --output grid.png",
+    ),
+    "neighbours": ("neighbours 🍕 -k 5", "neighbours logo.png"),
+}
 
-{command.EXIT_CODES}
-"""
+# Pictures, each beside its reconstruction, that share a row.
+_PER_ROW = 8
 
-# Pairs of a picture and its reconstruction that share a row.
-_PAIRS = 8
+# Of a morph, unless told otherwise. 31 pictures there and back are 60 frames, 20 a second.
+_STEPS, _FRAMES = 9, 31
+
+
+def _examples(lines: Iterable[str]) -> str:
+    shown = "\n".join(f"  {_PROGRAM} {line}" for line in lines)
+    return f"examples:\n{shown}\n\n{command.EXIT_CODES}\n"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,12 +81,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = command.Parser(
         prog=_PROGRAM,
         description="Turn emojis and other pictures into codes of 16 numbers, and back.",
-        epilog=_EXAMPLES,
+        epilog=_examples(lines[0] for lines in _EXAMPLES.values()),
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    encode = commands.add_parser("encode", help="pictures or emojis to codes", epilog=_EXAMPLES)
+    def add(name: str, help: str, work: Callable[[argparse.Namespace], None]) -> command.Parser:
+        one = commands.add_parser(
+            name, help=help, description=help, epilog=_examples(_EXAMPLES[name])
+        )
+        one.set_defaults(work=work)
+        return one
+
+    encode = add("encode", "pictures or emojis to codes", _encode)
     _add_pictures(encode)
     encode.add_argument(
         "--output",
@@ -66,45 +101,104 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help=".npz or .csv; default: CSV on standard output",
     )
-    encode.set_defaults(work=_encode)
 
-    reconstruct = commands.add_parser(
-        "reconstruct", help="each picture beside what its code gives back", epilog=_EXAMPLES
+    reconstruct = add(
+        "reconstruct", "each picture beside what its code alone gives back", _reconstruct
     )
     _add_pictures(reconstruct)
+    reconstruct.add_argument(
+        "--draw", action="store_true", help="beside both, the finished drawing of the code"
+    )
+    _add_seed(reconstruct)
     _add_output(reconstruct)
-    reconstruct.set_defaults(work=_reconstruct)
 
-    sample = commands.add_parser("sample", help="draw emojis that did not exist", epilog=_EXAMPLES)
-    sample.add_argument("n", type=int, metavar="N", help="how many")
-    sample.add_argument("--seed", type=int, default=0, metavar="S", help="default: 0")
+    sample = add("sample", "draw emojis that did not exist", _sample)
+    sample.add_argument("n", type=command.positive, metavar="N", help="how many")
     sample.add_argument(
         "--temperature",
         type=float,
         default=1.0,
         metavar="T",
-        help="below 1 nearer to the average emoji, above 1 farther (default: 1)",
+        help="0 to 10; below 1 nearer to what is usual, above 1 farther from it (default: 1)",
     )
+    _add_seed(sample)
     _add_output(sample)
-    sample.set_defaults(work=_sample)
 
-    morph = commands.add_parser("morph", help="turn one emoji into another", epilog=_EXAMPLES)
+    morph = add("morph", "turn one emoji into another, in a strip or an animation", _morph)
     for end in ("start", "end"):
         morph.add_argument(end, metavar=end.upper(), help="an emoji or a picture file")
-    morph.add_argument("--steps", type=int, default=8, metavar="S", help="pictures (default: 8)")
-    _add_output(morph)
-    morph.set_defaults(work=_morph)
-
-    neighbours = commands.add_parser(
-        "neighbours", help="the emojis with the nearest codes", epilog=_EXAMPLES
+    morph.add_argument(
+        "--steps",
+        type=int,
+        metavar="S",
+        help=f"pictures from the one to the other, both in "
+        f"(default: {_STEPS}, of an animation {_FRAMES})",
     )
+    morph.add_argument(
+        "--seconds",
+        type=float,
+        metavar="T",
+        help="of an animation: how long it takes there and back (default: 3)",
+    )
+    _add_seed(morph)
+    _add_output(
+        morph,
+        "FILE",
+        ".png: a strip; .gif, .webp or .apng: an animation there and back, without end",
+        "; a GIF knows no soft edges and gets white",
+    )
+
+    blend = add("blend", "draw the weighted mean of some emojis", _blend)
+    blend.add_argument(
+        "parts",
+        nargs="+",
+        metavar="EMOJI[=WEIGHT]",
+        help="an emoji or a picture file, and its weight of at least 0 (default: 1); "
+        "what counts is their proportion",
+    )
+    _add_seed(blend)
+    _add_output(blend)
+
+    grid = add("grid", "draw a plane of the code space: the grids of 2017", _grid)
+    grid.add_argument(
+        "--pattern",
+        choices=["A", "B", "C"],
+        default="A",
+        help="how a (by row) and b (by column) fill the 16 numbers: A is 8 times a, 8 times b; "
+        "B is a, b, a, b, …; C is a, a, b, b, a, a, b, b, … (default: A)",
+    )
+    grid.add_argument(
+        "--steps", type=int, default=20, metavar="S", help="rows and columns (default: 20)"
+    )
+    grid.add_argument(
+        "--percentiles",
+        action="store_true",
+        help="evenly spaced percentiles, 1 %% to 99 %%, through the inverse cumulative "
+        "distribution function of the standard normal, instead of even values",
+    )
+    grid.add_argument(
+        "--range",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="of a and b: standard deviations (default: -2 2), or percentiles (default: 1 99)",
+    )
+    grid.add_argument(
+        "--unscaled",
+        action="store_true",
+        help="take the values as codes, as in 2017; otherwise 0 is the mean of the emojis' codes "
+        "in each dimension, and 1 their standard deviation",
+    )
+    _add_seed(grid)
+    _add_output(grid)
+
+    neighbours = add("neighbours", "the emojis with the nearest codes", _neighbours)
     neighbours.add_argument("emoji", metavar="EMOJI", help="an emoji or a picture file")
     neighbours.add_argument(
         "-k", type=command.positive, default=10, metavar="K", help="how many (default: 10)"
     )
-    neighbours.set_defaults(work=_neighbours)
 
-    for each in (encode, reconstruct, sample, morph, neighbours):
+    for each in commands.choices.values():
         each.add_argument(
             "--model", type=Path, metavar="FOLDER", help="your own: a folder with the folder vae"
         )
@@ -118,10 +212,30 @@ def _add_pictures(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", type=Path, required=True, metavar="PNG", help="what to write")
+def _add_seed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="S",
+        help="of what is left to chance; the same seed draws the same pictures (default: 0)",
+    )
+
+
+def _add_output(
+    parser: argparse.ArgumentParser,
+    metavar: str = "PNG",
+    output: str = "what to write",
+    background: str = "",
+) -> None:
+    parser.add_argument("--output", type=Path, required=True, metavar=metavar, help=output)
     parser.add_argument(
         "--size", type=int, default=72, metavar="PIXELS", help="of each picture (default: 72)"
+    )
+    parser.add_argument(
+        "--background",
+        metavar="COLOUR",
+        help=f"a name or #rrggbb (default: transparent{background})",
     )
 
 
@@ -145,11 +259,65 @@ def _one(name: str, options: argparse.Namespace) -> "np.ndarray":
 
     if catalogue().find(name) is not None:
         return _known(options).select([name]).codes[0]
-    if not Path(name).exists():
+    if not _exists(name):
         raise InputError(
             f"{command.shortened(name)} is no emoji of the catalogue and no file; name one of them"
         )
     return _codec(options).encode_files([name]).codes[0]
+
+
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):  # too long for a name, or with a null character
+        return False
+
+
+def _weighted(part: str) -> tuple[str, float]:
+    """Split what names a part of a blend: the name, and its weight."""
+    from emoji_vae.catalogue import catalogue
+
+    name, equals, weight = part.rpartition("=")
+    # A file may have a "=" in its name.
+    if not equals or catalogue().find(part) is not None or _exists(part):
+        return part, 1.0
+    try:
+        return name, float(weight)
+    except ValueError as error:
+        raise InputError(
+            f"{command.shortened(weight)} in {command.shortened(part)} is no weight; "
+            f"give a number, such as {name[:20]}=0.5"
+        ) from error
+
+
+def _check_picture(options: argparse.Namespace, n: int, columns: int | None = None) -> None:
+    """Check what was asked of a PNG of ``n`` pictures, before they are drawn."""
+    from emoji_vae import images
+
+    images.check_name(options.output)
+    command.check_target(options.output)
+    images.layout(n, columns, options.size, options.background)
+
+
+def _save(options: argparse.Namespace, pictures: "np.ndarray", columns: int | None = None) -> None:
+    from emoji_vae import images
+
+    images.save(options.output, images.grid(pictures, columns, options.size, options.background))
+
+
+def _with_progress(files: Sequence[str]) -> Iterable[str]:
+    if not sys.stderr.isatty():
+        return files
+    from tqdm import tqdm
+
+    return tqdm(files, unit=" pictures", delay=1)
+
+
+def _draw(
+    codec: "Codec", codes: "np.ndarray", options: argparse.Namespace, steady: bool = False
+) -> "np.ndarray":
+    with command.progress(len(codes), "drawings") as progress:
+        return codec.draw(codes, options.seed, progress, steady)
 
 
 def _check_pictures(options: argparse.Namespace) -> None:
@@ -164,8 +332,10 @@ def _encode(options: argparse.Namespace) -> None:
         raise InputError(
             f"cannot tell how to write {str(options.output)!r}; name a .npz or .csv file"
         )
+    if options.output is not None:
+        command.check_target(options.output)
     if options.files:
-        codes = _codec(options).encode_files(options.files)
+        codes = _codec(options).encode_files(_with_progress(options.files))
     else:
         codes = _known(options)
         if options.emojis:
@@ -197,32 +367,93 @@ def _reconstruct(options: argparse.Namespace) -> None:
     from emoji_vae.catalogue import catalogue
 
     if options.files:
-        pictures = images.read_many(options.files)
+        n = len(options.files)
     else:
-        pictures = images.sheet()
-        if options.emojis:
-            pictures = pictures[[catalogue().index(emoji) for emoji in options.emojis]]
-    pairs = np.stack([pictures, _codec(options).reconstruct(pictures)], axis=1)
+        rows = [catalogue().index(emoji) for emoji in options.emojis or catalogue().sequences]
+        n = len(rows)
+    each = 3 if options.draw else 2
+    _check_picture(options, n * each, _PER_ROW * each)
+    codec = _codec(options)
+    if options.files:
+        pictures = images.read_many(_with_progress(options.files))
+    else:
+        pictures = images.sheet()[rows]
+    codes = codec.encode(pictures)
+    shown = [pictures, codec.decode(codes)]
+    if options.draw:
+        shown.append(_draw(codec, codes, options))
     # (n, 2, 36, 36, 4) to (2n, 36, 36, 4): original, reconstruction, original, …
-    pairs = pairs.reshape(-1, *pictures.shape[1:])
-    images.save(options.output, images.grid(pairs, 2 * _PAIRS, options.size))
+    _save(options, np.stack(shown, axis=1).reshape(-1, *pictures.shape[1:]), _PER_ROW * each)
 
 
 def _sample(options: argparse.Namespace) -> None:
-    from emoji_vae import images
-
-    sampled = _codec(options).sample(options.n, options.seed, options.temperature)
+    _check_picture(options, options.n)
+    codec = _codec(options)
+    with command.progress(options.n, "drawings") as progress:
+        sampled = codec.sample(options.n, options.seed, options.temperature, progress)
     assert sampled.pictures is not None  # generated emojis come with them
-    images.save(options.output, images.grid(sampled.pictures, size=options.size))
+    _save(options, sampled.pictures)
 
 
 def _morph(options: argparse.Namespace) -> None:
+    import numpy as np
+
     from emoji_vae import images
 
+    suffix = options.output.suffix.lower()
+    animated = suffix in images.ANIMATIONS
+    if not animated and suffix != ".png":
+        raise InputError(
+            f"cannot tell how to write {str(options.output)!r}; "
+            "name a .png, .gif, .webp or .apng file"
+        )
+    steps = options.steps
+    if steps is None:
+        steps = _FRAMES if animated else _STEPS
+    # Never fewer than one frame, so that it is `morph` that refuses such a number of steps.
+    frames = max(1, 2 * steps - 2)
+    seconds = 3.0 if options.seconds is None else options.seconds
+    if animated:
+        command.check_target(options.output)
+        images.frame_durations(options.output, frames, seconds)
+        images.layout(frames, None, options.size, options.background)
+    elif options.seconds is not None:
+        raise InputError(
+            f"{str(options.output)!r} is no animation, and --seconds is for one; leave it out, or "
+            f"name a file that ends in {', '.join(images.ANIMATIONS)}"
+        )
+    else:
+        _check_picture(options, max(1, steps), max(1, steps))
     codec = _codec(options)
     start, end = (_one(name, options) for name in (options.start, options.end))
-    pictures = codec.decode(codec.morph(start, end, options.steps))
-    images.save(options.output, images.grid(pictures, len(pictures), options.size))
+    pictures = _draw(codec, codec.morph(start, end, steps), options, steady=True)
+    if not animated:
+        _save(options, pictures, len(pictures))
+        return
+    # There and back; the ends are shown once.
+    loop = np.concatenate([pictures, pictures[-2:0:-1]])
+    images.write_animation(options.output, loop, seconds, options.size, options.background)
+
+
+def _blend(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    _check_picture(options, 1)
+    parts = [_weighted(part) for part in options.parts]
+    codec = _codec(options)
+    codes = np.stack([_one(name, options) for name, _ in parts])
+    code = codec.blend(codes, [weight for _, weight in parts])
+    _save(options, _draw(codec, code[np.newaxis], options))
+
+
+def _grid(options: argparse.Namespace) -> None:
+    codec = _codec(options)
+    make = codec.grid_percentiles if options.percentiles else codec.grid
+    codes = make(options.pattern, options.steps, *(options.range or ()))
+    _check_picture(options, len(codes), options.steps)
+    if not options.unscaled:
+        codes = codec.prior.from_standard(codes)
+    _save(options, _draw(codec, codes, options), options.steps)
 
 
 def _neighbours(options: argparse.Namespace) -> None:

@@ -174,3 +174,8 @@ def check(codes: Any) -> np.ndarray:
     if not np.isfinite(array).all():
         raise InputError("codes hold NaN or infinity; encode their pictures again")
     return array
+
+
+def is_whole(number: Any) -> bool:
+    """Tell whether a number is a whole one; True and False are none."""
+    return isinstance(number, int | np.integer) and not isinstance(number, bool)

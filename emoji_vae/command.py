@@ -1,9 +1,10 @@
 """What the project's command lines share: strict parsing, exit codes, errors as one line."""
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -68,6 +69,33 @@ def shortened(text: str, width: int = 40) -> str:
 def printable(text: str) -> str:
     """Return the text with control characters as ``?``, so that a terminal can show it."""
     return "".join("?" if c < " " or "\x7f" <= c <= "\x9f" else c for c in text)
+
+
+def check_target(path: Path) -> None:
+    """Refuse a file that cannot be written, before there is work to lose.
+
+    Raises:
+        InputError: it is a folder, or its folder does not exist.
+    """
+    if path.is_dir():
+        raise InputError(f"cannot write {str(path)!r}: it is a folder; name a file")
+    if not path.parent.is_dir():
+        raise InputError(
+            f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}; "
+            "name one that exists"
+        )
+
+
+@contextlib.contextmanager
+def progress(total: int, unit: str) -> Iterator[Callable[[int], object] | None]:
+    """Give what counts on a bar, if a person watches and it takes more than a moment; else None."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit=f" {unit}", delay=1, leave=False) as bar:
+        yield bar.update
 
 
 def run(program: str, work: Callable[[], None]) -> int:

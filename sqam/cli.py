@@ -1,6 +1,8 @@
-"""The command ``sqam``: arguments in, ranked emojis out."""
+"""The command ``sqam``: arguments in, ranked or newly imagined emojis out."""
 
 import argparse
+import contextlib
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from emoji_vae import __version__, command
 from emoji_vae.errors import InputError
+from emoji_vae.files import replacing
 from sqam import bulk
 
 # What reads models is imported where it is used, so that --help and a wrong option answer at once.
 if TYPE_CHECKING:
     from emoji_vae.codes import EmojiCodes
+    from sqam.imagine import Imagined
 
 _PROGRAM = "sqam"
 
@@ -25,6 +29,7 @@ examples:
   sqam rank --input sentences.txt --output ranked.jsonl -k 10
   sqam rank --input reviews.csv --column body --output ranked.csv
   cat sentences.txt | sqam rank --input - > ranked.jsonl
+  sqam imagine "happy birthday, old friend" --output birthday.png
 
 A TEXT that begins with a dash goes after --, at the end: sqam rank -k 3 -- "-_- zzz".
 
@@ -38,6 +43,24 @@ rank, emoji, name, score), anything else one JSON object a text.
 {command.EXIT_CODES}
 """
 
+_IMAGINE_EXAMPLES = f"""\
+examples:
+  sqam imagine "happy birthday, old friend" --output birthday.png
+  sqam imagine "storm at sea" -n 3 --seed 7 --size 288 --output storm.png --json
+  sqam imagine "storm at sea" -n 20 --output storm.npz
+
+The table says of each drawing, best first: the cosine with TEXT; the logarithm of the prior's
+density at its code; and the emoji whose code is the nearest, with the distance. Under it stands the
+emoji that fits TEXT best of all that exist. No drawing is a copy: each is at least as far from
+every emoji as half of the emojis are from their nearest. Where fewer than N such drawings are
+found, these are written, and a note on standard error says so.
+
+{command.EXIT_CODES}
+"""
+
+# Drawings that share a row of the picture.
+_COLUMNS = 8
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (the process's own by default); return its exit code.
@@ -45,12 +68,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: after ``--help`` and ``--version``, with code 0.
     """
-    return command.run(_PROGRAM, lambda: _rank(_parser().parse_args(argv)))
+
+    def work() -> None:
+        options = _parser().parse_args(argv)
+        options.work(options)
+
+    return command.run(_PROGRAM, work)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = command.Parser(
-        prog=_PROGRAM, description="Rank emojis for sentences.", epilog=_EXAMPLES
+        prog=_PROGRAM,
+        description="Rank emojis for sentences, or draw new ones.",
+        epilog=_EXAMPLES,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -108,6 +138,48 @@ def _parser() -> argparse.ArgumentParser:
     files.add_argument("--column", metavar="C", help="where .csv and .jsonl hold the text (text)")
     files.add_argument("--resume", action="store_true", help="go on after an interruption")
     files.add_argument("--force", action="store_true", help="replace an --output that is there")
+    rank.set_defaults(work=_rank)
+
+    imagine = commands.add_parser(
+        "imagine",
+        help="draw new emojis for a text",
+        description="Search for drawings that fit a text, look like emojis, and are none.",
+        epilog=_IMAGINE_EXAMPLES,
+    )
+    imagine.add_argument("text", metavar="TEXT", help="what to draw emojis for")
+    imagine.add_argument(
+        "-n", type=command.positive, default=8, metavar="N", help="how many (default: 8)"
+    )
+    imagine.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=".png: the drawings, best first; .npz: their codes and pictures",
+    )
+    imagine.add_argument(
+        "--size", type=int, metavar="PIXELS", help="of each drawing in a .png (default: 144)"
+    )
+    imagine.add_argument(
+        "--background",
+        metavar="COLOUR",
+        help="of a .png: a name or #rrggbb (default: transparent)",
+    )
+    imagine.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="S",
+        help="another one draws other emojis (default: 0)",
+    )
+    imagine.add_argument("--json", action="store_true", help="one JSON object, not a table")
+    imagine.add_argument(
+        "--model",
+        type=Path,
+        metavar="FOLDER",
+        help="models of your own: a folder with the folders sqam and vae",
+    )
+    imagine.set_defaults(work=_imagine)
     return parser
 
 
@@ -203,6 +275,129 @@ def _print(ranked: list[bulk.Result], as_json: bool) -> None:
             # no name but its file's.
             name = f"\t{match['name']}" if match["name"] != match["emoji"] else ""
             print(f"{rank:3}  {match['score']:7.4f}  {command.printable(match['emoji'])}{name}")
+
+
+def _imagine(options: argparse.Namespace) -> None:
+    size = 144 if options.size is None else options.size
+    _check_imagine(options, size)
+
+    from emoji_vae import images
+    from emoji_vae.codec import Codec
+    from emoji_vae.codes import EmojiCodes
+    from sqam.imagine import ImagineSettings, imagine
+    from sqam.scorer import Scorer
+
+    vae = command.model_folder(options.model, "vae")
+    scorer = Scorer.load(command.model_folder(options.model, "sqam"))
+    known = EmojiCodes.load(None if vae is None else vae / "codes.npz")
+    tally = bulk.Tally()
+    # As ranked, so that both commands treat odd texts alike.
+    (best,) = bulk.results(scorer, [options.text], known, 1, tally)
+    if not best["matches"]:
+        raise InputError(_no_matches(best["text"]))
+    codec = Codec.load(vae)
+    settings = ImagineSettings()
+    with command.progress(settings.finalists, "drawings") as progress:
+        imagined = imagine(
+            scorer, codec, best["text"], known, options.n, options.seed, settings, progress
+        )
+    if options.output.suffix.lower() == ".npz":
+        imagined.codes.save(options.output)
+    else:
+        pictures = imagined.codes.pictures
+        assert pictures is not None  # imagined emojis come with them
+        images.save(options.output, images.grid(pictures, _COLUMNS, size, options.background))
+    if options.json:
+        _print_json(imagined, best, options)
+    else:
+        _print_table(imagined, best)
+    if note := tally.note():
+        print(f"{_PROGRAM}: note: {note}", file=sys.stderr)
+    if len(imagined.codes) < options.n:
+        print(
+            f"{_PROGRAM}: note: found {len(imagined.codes)} of {options.n} drawings that are "
+            "likely, new and unlike each other; another --seed may find others",
+            file=sys.stderr,
+        )
+
+
+def _check_imagine(options: argparse.Namespace, size: int) -> None:
+    """Refuse what cannot be written, or not be searched for, before the search and not after it."""
+    suffix = options.output.suffix.lower()
+    if suffix not in {".png", ".npz"}:
+        raise InputError(
+            f"cannot tell how to write {str(options.output)!r}; name a .png or .npz file"
+        )
+    if suffix == ".npz" and (options.size is not None or options.background is not None):
+        raise InputError("--size and --background are for a .png; leave them out")
+
+    from emoji_vae import images
+    from emoji_vae.prior import check_seed
+    from sqam.imagine import check_count
+
+    check_count(options.n)
+    check_seed(options.seed)
+    images.layout(options.n, _COLUMNS, size, options.background)
+    with contextlib.suppress(_TrialError), replacing(options.output):
+        raise _TrialError  # so that nothing is left of it
+
+
+class _TrialError(Exception):
+    """Ends an attempt to write, which has succeeded."""
+
+
+def _print_json(imagined: "Imagined", best: bulk.Result, options: argparse.Namespace) -> None:
+    from emoji_vae.catalogue import catalogue
+
+    drawings = [
+        {
+            "name": name,
+            "score": _rounded(score),
+            "log_density": _rounded(log_density),
+            "nearest": {
+                "emoji": emoji,
+                "name": catalogue()[catalogue().index(emoji)].name,
+                "distance": _rounded(distance),
+            },
+        }
+        for name, score, log_density, (emoji, distance) in zip(
+            imagined.codes.names,
+            imagined.scores,
+            imagined.log_density,
+            imagined.nearest,
+            strict=True,
+        )
+    ]
+    # A folder may have any name, but what goes out is UTF-8.
+    folder = options.model and str(options.model).encode(errors="replace").decode()
+    found = {
+        "text": best["text"],
+        "model": {"version": __version__, "folder": folder},
+        "seed": options.seed,
+        "limits": {name: _rounded(limit) for name, limit in vars(imagined.limits).items()},
+        "best_emoji": best["matches"][0],
+        "drawings": drawings,
+    }
+    print(json.dumps(found, ensure_ascii=False))
+
+
+def _rounded(number: float) -> float:
+    # Adding 0.0 turns -0.0 into 0.0.
+    return round(float(number), 4) + 0.0
+
+
+def _print_table(imagined: "Imagined", best: bulk.Result) -> None:
+    from emoji_vae.catalogue import catalogue
+
+    print("       score  density  distance  nearest emoji")
+    for rank, (score, log_density, (emoji, distance)) in enumerate(
+        zip(imagined.scores, imagined.log_density, imagined.nearest, strict=True), start=1
+    ):
+        # The tab keeps names in line, however wide a terminal draws an emoji.
+        name = catalogue()[catalogue().index(emoji)].name
+        print(f"{rank:3}  {score:7.4f}  {log_density:7.2f}  {distance:8.4f}  {emoji}\t{name}")
+    match = best["matches"][0]
+    print(f"best {match['score']:7.4f}  of all emojis{'':6}  {match['emoji']}\t{match['name']}")
 
 
 if __name__ == "__main__":

@@ -56,6 +56,8 @@ class SQAMSettings:
     """On the pooled sentence, in training."""
     word_dropout: float = 0.1
     """Share of the tokens hidden in training."""
+    view_share: float = 0.5
+    """Share of the answers that a step shows as another view, where ``SQAM`` has views."""
     margin: float = 0.5
     """Of the hinge loss."""
     negatives: int | None = None
@@ -122,6 +124,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "vocabulary": 2_000, "max_tokens": 20, "tune_embedding": True, "mask": False,
         "lstm_units": 50, "pool": "windows", "question_units": (10,), "answer_units": (64, 10),
         "shared_units": (100, 50), "space": 10, "dropout": 0.0, "word_dropout": 0.0,
+        "view_share": 0.0,
         "margin": 0.2, "focus": 0.0, "negatives": 1, "decay": False, "batch": 64,
     },
 }  # fmt: skip
@@ -176,11 +179,18 @@ class SQAM(keras.Model):
         settings: see ``SQAMSettings``.
         word_vectors: float32 (vocabulary, dimensions).
         codes: float32 (n_answers, code_size); what the answers look like.
+        views: float32 (n_answers, n_views, code_size); codes of other pictures of the same, with
+            which training replaces some of ``codes``, lest it learn each by heart; None for none.
         seed: of the initial weights, the dropout and the drawn answers.
     """
 
     def __init__(
-        self, settings: SQAMSettings, word_vectors: np.ndarray, codes: np.ndarray, seed: int = 0
+        self,
+        settings: SQAMSettings,
+        word_vectors: np.ndarray,
+        codes: np.ndarray,
+        seed: int = 0,
+        views: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         expected = (settings.vocabulary, settings.dimensions)
@@ -191,6 +201,16 @@ class SQAM(keras.Model):
         if codes.ndim != 2 or codes.shape[1] != settings.code_size or not np.isfinite(codes).all():
             raise InputError(
                 f"codes must be finite, of shape (n, {settings.code_size}), not {codes.shape}"
+            )
+        if views is not None and (
+            views.ndim != 3
+            or views.shape[::2] != codes.shape
+            or not views.shape[1]
+            or not np.isfinite(views).all()
+        ):
+            raise InputError(
+                f"views must be finite, of shape ({len(codes)}, n, {settings.code_size}), not "
+                f"{views.shape}"
             )
         keras.utils.set_random_seed(seed)
         self.settings = settings
@@ -223,6 +243,7 @@ class SQAM(keras.Model):
         self.code_mean = fixed(codes.mean(axis=0), "code_mean")
         self.code_spread = fixed(codes.std(axis=0) + 1e-6, "code_spread")
         self.codes = ops.convert_to_tensor(codes.astype(np.float32))
+        self.views = None if views is None else ops.convert_to_tensor(views.astype(np.float32))
         # The first call makes the weights; without it there is nothing to load or export.
         self(np.ones((1, settings.max_tokens), dtype=np.int32))
 
@@ -275,7 +296,18 @@ class SQAM(keras.Model):
 
     def call(self, ids: Any, training: bool = False) -> Any:
         """Return cosines (n, n_answers) of sentences with the fixed answers."""
-        return ops.matmul(self.questions(ids, training), ops.transpose(self.answers(self.codes)))
+        codes = self.shown() if training else self.codes
+        return ops.matmul(self.questions(ids, training), ops.transpose(self.answers(codes)))
+
+    def shown(self) -> Any:
+        """Return the codes of a step, some of them replaced by another view: (n, code_size)."""
+        if self.views is None:
+            return self.codes
+        n, views, _ = self.views.shape
+        drawn = keras.random.uniform((2, n, 1), seed=self.seed_generator)
+        at = ops.cast(ops.floor(drawn[0] * views), "int32")
+        view = ops.take_along_axis(self.views, at[:, :, None], axis=1)[:, 0]
+        return ops.where(drawn[1] < self.settings.view_share, view, self.codes)
 
     def compile_for_training(self, steps: int) -> None:
         """Set the hinge contrastive loss, and Adam with a rate that falls to 0 over the steps."""

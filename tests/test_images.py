@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from emoji_vae import images
 from emoji_vae.catalogue import catalogue
@@ -115,6 +115,87 @@ def test_sixteen_bits_are_scaled_not_cut():
     levels = np.full((36, 36), 0x8080, np.uint16)
     picture = images.read(stored(Image.fromarray(levels)))
     np.testing.assert_allclose(picture[..., :3], 128 / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("white", [1, 255, 65535])
+def test_floats_are_out_of_the_least_that_holds_them(white):
+    # A quarter of white is 64 of 255 (63.75); what is no number, or below 0, is black.
+    levels = np.full((36, 36), white / 4, np.float32)
+    levels[:9] = white
+    levels[9, 0], levels[9, 1], levels[9, 2] = math.nan, math.inf, -white
+    picture = images.read(stored(Image.fromarray(levels), "TIFF"))
+    np.testing.assert_allclose(picture[0, 0], [1, 1, 1, 1])
+    np.testing.assert_allclose(picture[20, 20], [64 / 255, 64 / 255, 64 / 255, 1])
+    np.testing.assert_allclose(picture[9, :3, 0], 0)
+
+
+@pytest.mark.parametrize(
+    ("format", "mode"),
+    [
+        *(("PNG", mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")),
+        *(("TIFF", mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")),
+        *(("TIFF", mode) for mode in ("CMYK", "I", "F")),
+    ],
+)
+def test_files_of_every_mode(format, mode):
+    white = {"I;16": 65535, "I": 65535, "F": 1.0}.get(mode)
+    if white is None:
+        image = Image.new("RGB", (50, 40), "white").convert(mode)
+    else:
+        image = Image.new(mode, (50, 40), white)
+    picture = images.read(stored(image, format))
+    # 50 x 40 becomes 36 x 29 (28.8), from row 3 on.
+    np.testing.assert_allclose(picture[3:32], 1, atol=1e-6)
+    assert not picture[:3].any() and not picture[32:].any()
+
+
+@pytest.mark.parametrize(
+    ("mode", "level"), [("1", 1), ("L", 200), ("I;16", 1000), ("RGB", (9, 8, 7))]
+)
+def test_a_level_that_stands_for_transparent(mode, level):
+    key = 255 if mode == "1" else level
+    picture = images.read(stored(Image.new(mode, (20, 20), level), transparency=key))
+    assert not picture.any()
+
+
+def test_a_palette_with_soft_transparency():
+    # Blue at alpha 128: 128/255 of blue, premultiplied.
+    image = Image.new("P", (36, 36), 1)
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    picture = images.read(stored(image, transparency=bytes([255, 128])))
+    np.testing.assert_allclose(picture[9, 9], [0, 0, 128 / 255, 128 / 255], atol=1e-6)
+
+
+def test_inks():
+    # No cyan, all magenta and yellow: red. Photoshop's JPEG stores them inverted, as Pillow does.
+    for format in ("JPEG", "TIFF"):
+        inks = Image.new("CMYK", (36, 36), (0, 255, 255, 0))
+        picture = images.read(stored(inks, format))
+        np.testing.assert_allclose(picture[9, 9], [1, 0, 0, 1], atol=0.02)
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "GIF", "TIFF"])
+def test_a_transparent_picture_is_one(format):
+    picture = images.read(stored(Image.new("RGBA", (40, 30), (255, 0, 0, 0)), format))
+    assert not picture.any()
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [b"garbage", b"Exif\0\0II*\0\x08\0\0\0garbage", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\0\0"],
+)
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_damaged_exif_data_do_not_matter(format, exif, recwarn):
+    picture = images.read(stored(Image.new("RGB", (20, 20), "white"), format, exif=exif))
+    np.testing.assert_allclose(picture, 1)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("format", ["WEBP", "PNG"])
+def test_the_first_frame_of_other_animations(format):
+    frames = [Image.new("RGBA", (36, 36), colour) for colour in ("red", "blue")]
+    file = stored(frames[0], format, save_all=True, append_images=frames[1:])
+    np.testing.assert_allclose(images.read(file)[18, 18], [1, 0, 0, 1], atol=0.02)
 
 
 def test_the_first_frame_of_an_animation():
@@ -226,6 +307,53 @@ def test_sheet_round_trip(tmp_path, some):
     np.testing.assert_array_equal(images.sheet(tmp_path / "sheet.png"), some)
 
 
+def test_the_large_sheet_has_the_same_pictures():
+    large = images.large_sheet()
+    assert large.shape == (len(catalogue()), 64, 64, 4) and large.dtype == np.uint8
+    assert (large[..., :3] <= large[..., 3:]).all()
+    # Scaled down again they are those of the other sheet, to the rounding of straight alpha.
+    for row in range(0, len(large), 250):
+        image = Image.frombytes("RGBa", (64, 64), large[row].tobytes()).convert("RGBA")
+        np.testing.assert_allclose(images.from_image(image), images.sheet()[row], atol=2.5 / 255)
+
+
+def test_large_sheet_round_trip(tmp_path, monkeypatch):
+    # Every alpha with every colour that it allows, at least once.
+    alpha, colour = (levels.ravel() for levels in np.mgrid[:256, :256])
+    alpha, colour = (np.resize(levels[colour <= alpha], 9 * 4096) for levels in (alpha, colour))
+    levels = np.stack([colour, colour, colour, alpha], axis=1).reshape(9, 64, 64, 4)
+    path = tmp_path / "sheet.webp"
+    images.write_large_sheet(path, levels.astype(np.float32) / 255)
+    with pytest.raises(InputError, match="does not fit the catalogue"):
+        images.large_sheet(path)
+    monkeypatch.setattr(images, "catalogue", lambda: range(9))
+    np.testing.assert_array_equal(images.large_sheet(path), levels)
+    with Image.open(path) as image:
+        assert image.size == (3 * 64, 3 * 64)  # nine pictures: three columns, three rows
+
+
+def test_foreign_large_sheets(tmp_path):
+    missing, text, png, opaque = (
+        tmp_path / name for name in ("missing", "text.webp", "png.webp", "opaque.webp")
+    )
+    text.write_text("hello")
+    Image.new("RGBA", (64, 64)).save(png, "PNG")
+    Image.new("RGB", (64, 64)).save(opaque)
+    for path in (missing, text, png, opaque, tmp_path):
+        with pytest.raises(InputError) as caught:
+            images.large_sheet(path)
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_read_at_another_size(tmp_path):
+    Image.new("RGBA", (10, 5), (255, 0, 0, 255)).save(tmp_path / "red.png")
+    picture = images.read(tmp_path / "red.png", 64)
+    # 10 x 5 becomes 64 x 32, centred: rows 16 to 47.
+    assert picture.shape == (64, 64, 4)
+    assert (picture[16:48] == [1, 0, 0, 1]).all()
+    assert not picture[:16].any() and not picture[48:].any()
+
+
 def test_foreign_sheets(tmp_path, some):
     missing, text, plain = (tmp_path / name for name in ("missing", "text.png", "plain.png"))
     text.write_text("hello")
@@ -251,6 +379,181 @@ def test_enlarging_keeps_flat_colours_and_edges_clean():
     assert image.shape == (144, 144, 4)
     assert (image[:60] == [255, 0, 0, 255]).all() and (image[90:, :, 3] == 0).all()
     assert (image[..., 1:3] == 0).all()  # no foreign colour at the edge
+
+
+@pytest.mark.parametrize("size", [37, 72, 100, 288, 512])
+def test_an_enlarged_edge_is_even(size):
+    # Left half dark, right half light: no halo on either side, no bricks between.
+    picture = np.full((36, 36, 4), 0.2, np.float32)
+    picture[:, 18:] = 0.8
+    picture[..., 3] = 1
+    row = np.asarray(images.to_image(picture, size)).astype(int)[size // 2, :, 0]
+    assert row.min() == 51 and row.max() == 204
+    assert (np.diff(row) >= 0).all()
+    assert (row[: int(size * 17 / 36)] == 51).all() and (row[-int(size * 17 / 36) :] == 204).all()
+    if size >= 100:
+        # One old pixel is size / 36 wide, and the edge takes about that, in more than one step.
+        assert len(set(row)) >= size / 36 / 2
+        assert np.diff(row).max() < (204 - 51) * 0.8
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(37, 200), st.integers(0, 2**32 - 1))
+def test_enlarging_goes_nowhere_beyond(size, seed):
+    levels = np.random.default_rng(seed).integers(60, 200, (36, 36, 4)).astype(np.float32)
+    levels[..., 3] = 255
+    image = np.asarray(images.to_image(levels / 255, size))
+    assert image[..., :3].min() >= levels.min() and image[..., :3].max() <= levels[..., :3].max()
+    # A corner has no neighbours beyond it.
+    np.testing.assert_array_equal(image[0, 0], levels[0, 0])
+
+
+@pytest.mark.parametrize("size", [20, 36, 72, 100, 288])
+def test_soft_edges_have_no_foreign_colours(size):
+    # An orange disc with a soft rim: every pixel that can be seen is orange.
+    y, x = np.mgrid[:36, :36] - 17.5
+    alpha = np.clip(14 - np.hypot(x, y), 0, 1).astype(np.float32)
+    picture = alpha[..., np.newaxis] * np.array([1, 0.6, 0.2, 1], np.float32)
+    image = np.asarray(images.to_image(picture, size)).astype(int)
+    assert image[..., 3].max() == 255 and image[0, 0, 3] == 0
+    seen = image[image[..., 3] >= 64]
+    # 8 bits premultiplied by an alpha of 64 leave steps of 4 levels, and two roundings.
+    assert np.abs(seen[:, :3] - [255, 153, 51]).max() <= 8
+
+
+def test_reducing():
+    image = images.to_image(np.full((36, 36, 4), 0.5, np.float32), 1)
+    assert image.size == (1, 1) and image.getpixel((0, 0)) == (255, 255, 255, 128)
+
+
+def test_backgrounds():
+    picture = np.zeros((36, 36, 4), np.float32)
+    picture[:18] = [0.2, 0.1, 0, 0.2]
+    image = images.grid([picture] * 3, 2, background="#0000ff")
+    assert image.mode == "RGBA" and image.size == (72, 72)
+    # 0.2 of (255, 130, 0) on 0.8 of blue; the lower half and the empty cell are the background.
+    np.testing.assert_allclose(np.asarray(image)[5, 5], (51, 26, 204, 255), atol=1)
+    assert image.getpixel((5, 30)) == image.getpixel((60, 60)) == (0, 0, 255, 255)
+    for bad in ("nothing", "", "#12", "#00000080", "transparent"):
+        with pytest.raises(InputError) as caught:
+            images.grid([picture], background=bad)
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_layout():
+    # 400 pictures make 20 x 20; 5 make 3 columns and 2 rows; 5 do not fill 9 columns.
+    assert images.layout(400) == (20, 20)
+    assert images.layout(5) == (3, 2)
+    assert images.layout(5, 9) == (5, 1)
+    # 50 million pixels: 7000 x 7000 fit, 7200 x 7200 do not.
+    assert images.layout(100, size=700) == (10, 10)
+    with pytest.raises(InputError, match="smaller size"):
+        images.layout(100, size=720)
+
+
+@pytest.fixture
+def moving():
+    """Six frames of a half-transparent square that moves to the right."""
+    pictures = np.zeros((6, 36, 36, 4), np.float32)
+    for step, picture in enumerate(pictures):
+        picture[10:20, 4 * step : 4 * step + 10] = [0.5, 0.25, 0, 0.5]
+    return pictures
+
+
+def frames(path):
+    with Image.open(path) as image:
+        for frame in ImageSequence.Iterator(image):
+            frame.load()
+            yield frame.convert("RGBA"), frame.info["duration"], image.info.get("loop")
+
+
+@pytest.mark.parametrize("size", [36, 50])
+@pytest.mark.parametrize("suffix", ["gif", "webp", "apng"])
+def test_animations(tmp_path, moving, suffix, size):
+    path = tmp_path / f"moving.{suffix.upper()}"
+    images.write_animation(path, moving, 1.0, size)
+    found = list(frames(path))
+    assert len(found) == 6
+    assert sum(duration for _, duration, _ in found) == 1000
+    assert {loop for _, _, loop in found} == {0}  # for ever
+    background = "white" if suffix == "gif" else None
+    for (image, _, _), picture in zip(found, moving, strict=True):
+        shown, expected = (
+            np.asarray(one).astype(int)
+            for one in (image, images.to_image(picture, size, background))
+        )
+        # Alpha survives, no frame shines through the next, and what can be seen is exact.
+        np.testing.assert_array_equal(shown[..., 3], expected[..., 3])
+        seen = expected[..., 3] > 0
+        assert np.abs(shown - expected)[seen].max() <= (8 if suffix == "gif" else 0)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "apng"])
+def test_animations_on_a_background(tmp_path, moving, suffix):
+    path = tmp_path / f"moving.{suffix}"
+    images.write_animation(path, moving, 1.0, background="#202040")
+    for image, _, _ in frames(path):
+        pixel = image.getpixel((30, 2))
+        np.testing.assert_allclose(pixel, (0x20, 0x20, 0x40, 255), atol=4)
+
+
+def test_an_animation_that_stands_still(tmp_path, some):
+    for suffix in images.ANIMATIONS:
+        images.write_animation(tmp_path / f"still{suffix}", some[[0, 0, 0]], 60)
+        with Image.open(tmp_path / f"still{suffix}") as image:
+            assert image.size == (36, 36)
+
+
+def test_durations_by_hand():
+    # 1 second in 3 frames: 333.3 ms each; the ends are at 333, 667 and 1000 ms.
+    assert images.frame_durations("a.webp", 3, 1) == [333, 334, 333]
+    assert images.frame_durations("a.gif", 3, 1) == [330, 340, 330]
+    assert images.frame_durations("a.apng", 60, 3) == [50] * 60
+
+
+@given(st.sampled_from([".gif", ".webp", ".apng"]), st.integers(1, 200), st.floats(4, 60, width=32))
+def test_durations_sum_up(suffix, n, seconds):
+    durations = images.frame_durations("a" + suffix, n, seconds)
+    unit = 10 if suffix == ".gif" else 1
+    assert len(durations) == n and min(durations) >= 20
+    assert abs(sum(durations) - 1000 * seconds) <= unit / 2
+    assert max(durations) - min(durations) <= unit
+
+
+def test_animations_refuse_bad_input(tmp_path, moving):
+    for bad in (
+        lambda: images.write_animation(tmp_path / "a.png", moving, 1),
+        lambda: images.write_animation(tmp_path / "a.mp4", moving, 1),
+        lambda: images.write_animation(tmp_path / "a", moving, 1),
+        lambda: images.write_animation(tmp_path / "none" / "a.gif", moving, 1),
+        lambda: images.write_animation(tmp_path / "a.gif", moving, 0.1),
+        lambda: images.write_animation(tmp_path / "a.gif", moving, 61),
+        lambda: images.write_animation(tmp_path / "a.gif", moving, math.nan),
+        lambda: images.write_animation(tmp_path / "a.gif", moving, 1, 0),
+        lambda: images.write_animation(tmp_path / "a.gif", moving, 1, 4000),
+        lambda: images.write_animation(tmp_path / "a.gif", moving, 1, 36, "none"),
+        lambda: images.write_animation(tmp_path / "a.gif", moving[:0], 1),
+        lambda: images.frame_durations("a.gif", 0, 1),
+    ):
+        with pytest.raises(InputError) as caught:
+            bad()
+        assert len(str(caught.value).splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_animation_appears_whole_or_not_at_all(tmp_path, moving, monkeypatch):
+    path = tmp_path / "moving.apng"
+    path.write_bytes(b"before")
+
+    def save(image, file, *arguments, **options):
+        file.write(b"half")
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(Image.Image, "save", save)
+    with pytest.raises(OSError, match="full"):
+        images.write_animation(path, moving, 1)
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_grid_places_pictures_row_by_row(some):

@@ -40,7 +40,7 @@ def shipped() -> set[str]:
             if path.is_file() and "__pycache__" not in path.parts:
                 names.add(path.relative_to(ROOT).as_posix())
     assets = ROOT / "assets"
-    for name in ("README.md", "catalogue.json", "emojis.csv", "emojis.png"):
+    for name in ("README.md", "catalogue.json", "emojis.csv", "emojis.png", "emojis-64.webp"):
         names.add(f"emoji_vae/assets/{name}")
     for path in (assets / "models").rglob("*"):
         if path.is_file():
