@@ -8,6 +8,7 @@ An interrupted run goes on where it stopped when the same command is given again
 """
 
 import dataclasses
+import hashlib
 import json
 import sys
 import time
@@ -20,13 +21,14 @@ import numpy as np
 from tqdm import tqdm
 
 from emoji_vae.catalogue import catalogue
+from emoji_vae.codec import Codec
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.command import Parser, run
 from emoji_vae.errors import InputError
 from emoji_vae.files import replacing
 from emoji_vae.locations import asset
 from emoji_vae.settings import from_mapping
-from pipelines import glove, phrases, results, sources
+from pipelines import glove, phrases, results, sources, views
 from pipelines.checkpoints import Checkpoints
 from pipelines.evaluate import hits, popular
 from sqam.export import export, quantize
@@ -61,6 +63,10 @@ class TrainSettings:
     made: int = 20_000
     """Pseudo-sentences an epoch: a few words in a row of a description, or one to three phrases of
     one emoji among filler words, half of each."""
+    vendors: tuple[str, ...] = ("twemoji", "fluent-flat", "fluent", "noto-v1")
+    """Whose pictures of the emojis are answers too, beside our own; see ``model.view_share``."""
+    before: float | None = None
+    """Leave out the emojis of this Unicode version and later, to measure how unseen ones rank."""
     filler: int = 150
     """The vocabulary's first words, of which the filler is drawn."""
     seed: int = 0
@@ -236,8 +242,8 @@ def fit(
 
     while len(history) < settings.epochs and len(history) - best() <= settings.patience:
         epoch, began = len(history), time.monotonic()
-        model.reset_metrics()
         model.draw_from(epoch * DRAWS)
+        losses: list[float] = []
         shown = tqdm(
             batches(train, settings, epoch, len(model.codes)),
             f"epoch {epoch + 1}",
@@ -247,9 +253,9 @@ def fit(
             disable=None,
         )
         for ids, correct in shown:
-            # The running mean over the epoch so far.
-            loss = float(model.train_on_batch(ids, correct))
-            shown.set_postfix(loss=f"{loss:.4f}")
+            losses.append(float(model.train_on_batch(ids, correct)))
+            shown.set_postfix(loss=f"{np.mean(losses):.4f}")
+        loss = float(np.mean(losses))
         figures = validate(model, validation)
         history.append({"loss": loss, **figures})
         print(
@@ -303,12 +309,15 @@ def train(
 ) -> dict[str, Any]:
     """Train one model, export it to ``output`` and return its figures."""
     names = catalogue()
+    codec = Codec.load(vae)
     codes = EmojiCodes.load(vae / "codes.npz")
     if list(codes.names) != names.sequences:
         raise InputError(
             f"{str(vae / 'codes.npz')!r} does not fit the catalogue; train the VAE again"
         )
-    found = phrases.gather(names, data)
+    everything = phrases.gather(names, data)
+    kept = np.array([float(e.version) < (settings.before or np.inf) for e in names])
+    found = without(everything, kept)
     words, vectors = vocabulary_of(settings, glove.load(settings.glove, cache), found)
     vocabulary = Vocabulary(words)
     parts = {
@@ -317,12 +326,16 @@ def train(
         )
         for split in phrases.SPLITS
     }
-    model = SQAM(settings.model, vectors, codes.codes, settings.seed)
+    others = views_of(codec, codes, settings.vendors, cache, work.parent)
+    model = SQAM(
+        settings.model, vectors, codes.codes[kept], settings.seed,
+        None if others is None else others[kept],
+    )  # fmt: skip
     hashes = data_hashes(data, vae, settings.glove)
     history = fit(model, settings, parts["train"], parts["validation"], work, hashes)
 
     tweets = parts["train"].of_kind("tweet")
-    seen = popular([parts["train"].phrases[i].emojis for i in tweets], len(names))
+    seen = popular([parts["train"].phrases[i].emojis for i in tweets], int(kept.sum()))
     # Sentences that the model never saw, of every kind, and enough of them.
     sample = [p.text for split in ("held-out", "validation") for p in found if p.split == split]
     config = {
@@ -330,15 +343,111 @@ def train(
         "data": hashes,
         "versions": results.versions(),
     }
-    difference = export(model, words, output, config, codes, sample[:2000])
+    trained = codes.take(np.flatnonzero(kept))
+    difference = export(model, words, output, config, trained, sample[:2000])
     scorer = Scorer.load(output)
+    figures = {}
+    if not kept.all():
+        figures["unseen"] = {
+            "of their own words": place_of(scorer, codes, np.flatnonzero(~kept)),
+            "by a vendor that no training saw": by_vendor(scorer, codec, UNSEEN_VENDOR, cache),
+        }
     return {
         "seed": settings.seed,
         "epochs": len(history),
         "validation": max(history, key=lambda row: row["mean"]),
         "difference from Keras": difference,
-        "held-out": measure(scorer, codes, [p for p in found if p.split == "held-out"], seen),
+        "held-out": measure(scorer, trained, [p for p in found if p.split == "held-out"], seen),
+        **figures,
     }
+
+
+UNSEEN_VENDOR = "emojione"
+"""Its pictures train nothing."""
+
+
+def without(found: Sequence[phrases.Phrase], kept: np.ndarray) -> list[phrases.Phrase]:
+    """Return the phrases of the emojis that are kept, with these emojis numbered anew.
+
+    Args:
+        found: phrases.
+        kept: bool (n,), of the catalogue.
+    """
+    place = np.cumsum(kept) - 1
+    rows = (
+        (phrase, tuple(int(place[row]) for row in phrase.emojis if kept[row])) for phrase in found
+    )
+    return [phrase._replace(emojis=emojis) for phrase, emojis in rows if emojis]
+
+
+def views_of(
+    codec: Codec, codes: EmojiCodes, vendors: Sequence[str], cache: Path, work: Path
+) -> np.ndarray | None:
+    """Return the codes of other vendors' pictures: float32 (n, len(vendors), 16), None for none.
+
+    Where a vendor lacks an emoji its own code stands. They are kept in the folder ``work``, since
+    encoding takes a minute.
+    """
+    if not vendors:
+        return None
+    key = hashlib.sha256(codes.codes.tobytes() + " ".join(vendors).encode()).hexdigest()[:16]
+    file = work / f"views-{key}.npy"
+    if file.is_file():
+        return np.load(file, allow_pickle=False)
+    found = np.repeat(codes.codes[:, np.newaxis], len(vendors), axis=1)
+    for at, vendor in enumerate(vendors):
+        view = views.load(vendor, cache)
+        found[view.there, at] = codec.encode(view.pictures[view.there])
+    work.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as opened:
+        np.save(opened, found)
+    return found
+
+
+def place_of(scorer: Scorer, candidates: EmojiCodes, rows: np.ndarray) -> dict[str, Any]:
+    """Measure where emojis rank among candidates for their own names and for their keywords.
+
+    Args:
+        scorer: the exported model.
+        candidates: codes with emojis as names.
+        rows: int (m,), of the candidates to ask for.
+
+    Returns:
+        For names and for keywords the number of texts, the median percentile of the right one (100:
+        first, 0: last, 50 by chance) and the share of it among the first 10. Texts without a known
+        word count as last.
+    """
+    emojis = catalogue()
+    figures = {}
+    for kind in ("names", "keywords"):
+        asked = [
+            (text, int(row))
+            for row in rows
+            for emoji in [emojis[emojis.index(candidates.names[row])]]
+            for text in ([emoji.name] if kind == "names" else emoji.keywords)
+        ]
+        texts, right = [text for text, _ in asked], np.array([row for _, row in asked])
+        scores = scorer.score(texts, candidates)
+        own = scores[np.arange(len(texts)), right]
+        # Ties count half: one that cannot be told from all others is in the middle.
+        better = (scores > own[:, np.newaxis]).sum(axis=1)
+        level = (scores == own[:, np.newaxis]).sum(axis=1) - 1
+        before = np.where(scorer.known(texts), better + level / 2, len(candidates) - 1)
+        figures[kind] = {
+            "texts": len(texts),
+            "median percentile": float(np.median(100 * (1 - before / (len(candidates) - 1)))),
+            "hit@10": float((before < 10).mean()),
+        }
+    return figures
+
+
+def by_vendor(scorer: Scorer, codec: Codec, vendor: str, cache: Path) -> dict[str, Any]:
+    """Measure how all emojis rank by a vendor's pictures of them, for their own words."""
+    view = views.load(vendor, cache)
+    rows = np.flatnonzero(view.there)
+    names = [catalogue().sequences[row] for row in rows]
+    candidates = EmojiCodes(names, codec.encode(view.pictures[rows]))
+    return place_of(scorer, candidates, np.arange(len(rows)))
 
 
 def vocabulary_of(
@@ -375,8 +484,8 @@ def vocabulary_of(
     return chosen, vectors
 
 
-def data_hashes(data: Path, vae: Path, word_vectors: str) -> dict[str, str]:
-    """Return the SHA-256 of everything that a model is trained on."""
+def data_hashes(data: Path, vae: Path | None, word_vectors: str) -> dict[str, str]:
+    """Return the SHA-256 of everything that a model is trained on, the codes if ``vae`` is told."""
     if word_vectors in ("50d", "100d"):
         # Those of 100 dimensions are filled up from those of 50.
         packages = ("glove-50d", "glove-100d")[: 1 if word_vectors == "50d" else 2]
@@ -391,25 +500,24 @@ def data_hashes(data: Path, vae: Path, word_vectors: str) -> dict[str, str]:
     return {
         **{name: results.sha256(data / name) for name in files},
         "emojis.csv": results.sha256(asset("emojis.csv")),
-        "codes.npz": results.sha256(vae / "codes.npz"),
+        **({} if vae is None else {"codes.npz": results.sha256(vae / "codes.npz")}),
         **results.hashes(sorted(asset("phrasebook").glob("*.jsonl"))),
         **vectors,
     }
 
 
 def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return mean, spread and values over the seeds of every held-out figure."""
-    first = runs[0]["held-out"]
+    """Return mean, spread and values over the seeds of each figure: name -> figure -> value."""
     return {
         name: {
             "texts": figures["texts"],
             **{
-                figure: results.spread([run["held-out"][name][figure] for run in runs])
+                figure: results.spread([run[name][figure] for run in runs])
                 for figure in figures
                 if figure != "texts"
             },
         }
-        for name, figures in first.items()
+        for name, figures in runs[0].items()
     }
 
 
@@ -467,7 +575,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add("--data", type=Path, default=phrases.DATA, help="folder of the sentences")
     add("--cache", type=Path, default=sources.CACHE, help="folder of downloaded packages")
-    add("--vae", type=Path, default=asset("models", "vae"), help="folder of the trained VAE")
+    add("--vae", type=Path, default=asset("models", "vae"), help="folder of the trained VAE; "
+        "{seed} in it stands for the seed")  # fmt: skip
     add("--output", type=Path, default=asset("models", "sqam"), help="folder of the exported model")
     add("--work", type=Path, default=Path("build/sqam"), help="folder of checkpoints")
     add("--results", type=Path, help="results file; default: sqam.json in assets/results, or, with "
@@ -488,7 +597,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     work=folder,
                     data=arguments.data,
                     cache=arguments.cache,
-                    vae=arguments.vae,
+                    vae=Path(str(arguments.vae).format(seed=seed)),
                 )
             )
             best = max(runs, key=lambda run: run["validation"]["mean"])
@@ -498,15 +607,25 @@ def main(argv: Sequence[str] | None = None) -> int:
                 {
                     "command": results.command("pipelines.train_sqam", argv),
                     "settings": dataclasses.asdict(settings),
-                    "data": data_hashes(arguments.data, arguments.vae, settings.glove),
+                    "data": data_hashes(arguments.data, None, settings.glove),
                     "versions": results.versions(),
-                    "held-out": summary(runs),
+                    "held-out": summary([run["held-out"] for run in runs]),
+                    **(
+                        {
+                            "unseen": {
+                                name: summary([run["unseen"][name] for run in runs])
+                                for name in runs[0]["unseen"]
+                            }
+                        }
+                        if "unseen" in runs[0]
+                        else {}
+                    ),
                     "kept": best["seed"],
                     "runs": runs,
                 },
             )
         install(folders[best["seed"]], arguments.output)
-        for name, figures in summary(runs).items():
+        for name, figures in summary([each["held-out"] for each in runs]).items():
             cells = [
                 f"{figure} {value['mean']:.3f}" + (f" ± {value['sd']:.3f}" if value["sd"] else "")
                 for figure, value in figures.items()

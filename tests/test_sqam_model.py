@@ -182,3 +182,34 @@ def test_word_vectors_and_codes_of_the_wrong_shape():
         SQAM(settings, vectors, codes[:, :15])
     with pytest.raises(InputError, match="codes"):
         SQAM(settings, vectors, np.full((9, 16), np.nan, "float32"))
+
+
+def test_training_shows_views_and_scoring_never():
+    rng = np.random.default_rng(0)
+    settings = SQAMSettings.from_dict({**SMALL, "view_share": 0.5})
+    vectors = rng.standard_normal((7, 5)).astype("float32")
+    codes = np.zeros((1000, 16), "float32")
+    views = np.stack([np.full((1000, 16), value, "float32") for value in (1, 2)], axis=1)
+    model = SQAM(settings, vectors, codes, 0, views)
+    shown = np.asarray(model.shown())
+    assert (shown == shown[:, :1]).all()  # a whole code, never a mixture
+    counts = [(shown[:, 0] == value).sum() for value in (0, 1, 2)]
+    # Half stay, a quarter each is of a view; four standard deviations of 1,000 draws are 63 and 55.
+    assert sum(counts) == 1000
+    assert abs(counts[0] - 500) < 63 and abs(counts[1] - 250) < 55
+    np.testing.assert_array_equal(np.asarray(model.codes), codes)
+    ids = np.ones((2, 6), "int32")
+    np.testing.assert_array_equal(np.asarray(model(ids)), np.asarray(model(ids)))
+
+
+def test_without_views_training_shows_the_codes():
+    model = small_model(view_share=0.5)
+    np.testing.assert_array_equal(np.asarray(model.shown()), np.asarray(model.codes))
+
+
+def test_views_of_another_shape():
+    settings = SQAMSettings.from_dict(SMALL)
+    codes = np.zeros((9, 16), "float32")
+    for views in (np.zeros((8, 1, 16)), np.zeros((9, 16)), np.full((9, 1, 16), np.nan)):
+        with pytest.raises(InputError, match=r"\(9, n, 16\)"):
+            SQAM(settings, np.zeros((7, 5), "float32"), codes, 0, views)

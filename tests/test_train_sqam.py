@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +10,18 @@ import pytest
 from emoji_vae.catalogue import catalogue
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError
-from pipelines import phrases, train_sqam
+from pipelines import phrases, train_sqam, views
 from pipelines.phrases import Phrase
-from pipelines.train_sqam import Examples, TrainSettings, batches, main, settings_from
+from pipelines.train_sqam import (
+    Examples,
+    TrainSettings,
+    batches,
+    main,
+    place_of,
+    settings_from,
+    views_of,
+    without,
+)
 from sqam.model import SQAMSettings
 from sqam.scorer import Scorer
 from sqam.text import Vocabulary, tokenize
@@ -127,11 +137,77 @@ def glove_file(folder, dimensions=8, words=1500):
     return path
 
 
+def test_without_numbers_the_kept_emojis_anew():
+    found = [
+        Phrase("a", (0, 2), "name", "train"),
+        Phrase("b", (1,), "name", "train"),
+        Phrase("c", (3, 1), "tweet", "held-out"),
+    ]
+    # Emoji 1 goes; 2 and 3 become 1 and 2.
+    assert without(found, np.array([True, False, True, True])) == [
+        Phrase("a", (0, 1), "name", "train"),
+        Phrase("c", (2,), "tweet", "held-out"),
+    ]
+
+
+class FixedScorer:
+    """Scores by a table, whatever the texts; knows all but one word."""
+
+    def __init__(self, table):
+        self.table = np.array(table, dtype=np.float32)
+
+    def score(self, texts, candidates):
+        return np.tile(self.table, (len(texts), 1))
+
+    def known(self, texts):
+        return np.array([text != "pizza" for text in texts])
+
+
+def test_place_of_by_hand():
+    candidates = EmojiCodes.load().select(["😀", "🍕", "🐶"])
+    scorer: Any = FixedScorer([0.5, 0.9, 0.5])
+    # 😀 has one better and one level: 1.5 of 2 places down, 100 x (1 - 0.75) = 25.
+    found = place_of(scorer, candidates, np.array([0]))
+    assert found["names"] == {"texts": 1, "median percentile": 25.0, "hit@10": 1.0}
+    assert found["keywords"]["texts"] == len(catalogue()[catalogue().index("😀")].keywords)
+    # 🍕 would be the first, but its name is unknown: last.
+    found = place_of(scorer, candidates, np.array([1]))
+    assert found["names"]["median percentile"] == 0.0
+
+
+def test_views_are_encoded_once_and_kept(tmp_path, monkeypatch):
+    codes = EmojiCodes.load()
+    pictures = np.zeros((len(codes), 36, 36, 4), np.float32)
+    there = np.zeros(len(codes), bool)
+    there[[3, 5]] = True
+
+    class Codec:
+        calls = 0
+
+        def encode(self, shown):
+            self.calls += 1
+            return np.full((len(shown), 16), 7, np.float32)
+
+    view = views.Views("one", pictures, there)
+    monkeypatch.setattr(views, "load", lambda vendor, cache: view)
+    codec: Any = Codec()
+    found = views_of(codec, codes, ["one"], tmp_path, tmp_path)
+    assert found is not None and found.shape == (len(codes), 1, 16)
+    assert (found[[3, 5]] == 7).all()
+    np.testing.assert_array_equal(found[4, 0], codes.codes[4])  # its own, where the vendor has none
+    again = views_of(codec, codes, ["one"], tmp_path, tmp_path)
+    assert again is not None
+    np.testing.assert_array_equal(again, found)
+    assert codec.calls == 1
+    assert views_of(codec, codes, [], tmp_path, tmp_path) is None
+
+
 @pytest.mark.slow
 def test_a_run_that_is_interrupted_goes_on_to_the_same_model(data, tmp_path, monkeypatch, capsys):
     options = ["--data", str(data), "--set", f"glove={glove_file(tmp_path)}"]
     for change in ("epochs=3", "made=500", "labelled_tweets=20", "model.dimensions=8",
-                   "model.vocabulary=1500", "frequent=1500", "model.lstm_units=8"):  # fmt: skip
+                   "model.vocabulary=1500", "frequent=1500", "model.lstm_units=8",
+                   "vendors=[]"):  # fmt: skip
         options += ["--set", change]
 
     def command(name):
