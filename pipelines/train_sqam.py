@@ -607,7 +607,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 {
                     "command": results.command("pipelines.train_sqam", argv),
                     "settings": dataclasses.asdict(settings),
-                    "data": data_hashes(arguments.data, None, settings.glove),
+                    "data": data_hashes(
+                        arguments.data,
+                        # Where each seed has codes of its own, they are in its model's config.json.
+                        None if "{seed}" in str(arguments.vae) else arguments.vae,
+                        settings.glove,
+                    ),
                     "versions": results.versions(),
                     "held-out": summary([run["held-out"] for run in runs]),
                     **(

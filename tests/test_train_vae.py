@@ -182,6 +182,8 @@ def test_an_epoch_without_views_and_heads(pictures):
     batches = Shown(plain, settings, epoch=2)
     shown = np.concatenate([batches[i][0] for i in range(len(batches))])
     assert sorted(p.tobytes() for p in shown) == sorted(p.tobytes() for p in pictures)
+    with pytest.raises(IndexError, match=f"no batch {len(batches)}"):
+        batches[len(batches)]
     # Nothing is told of emojis where nothing is to be learnt of them.
     assert all(len(batches[i]) == 1 for i in range(len(batches)))
 
@@ -528,7 +530,8 @@ def test_a_prior_is_the_same_each_time():
     first, second = fit_prior(codes), fit_prior(codes)
     np.testing.assert_array_equal(first.means, second.means)
     np.testing.assert_array_equal(first.covariances, second.covariances)
-    # Codes that lie on a line or nearly alike have a density nonetheless.
+    # A few codes have one component, which needs a density nonetheless, as do those on a line.
+    assert fit_prior(codes[:7]).weights.tolist() == [1]
     flat = fit_prior(codes[:, :1].repeat(16, axis=1))
     assert np.isfinite(flat.log_density(codes)).all()
 
@@ -640,7 +643,10 @@ def test_shipping_without_figures(few, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_the_command_trains_and_ships(nothing_to_fetch, tmp_path, capsys):
+def test_the_command_trains_and_ships(nothing_to_fetch, tmp_path, capsys, monkeypatch):
+    # Narrow, without corrections: the full size takes ten minutes.
+    narrow = {"widths": (8, 12, 16), "corrections": 0}
+    monkeypatch.setitem(PRESETS, "default", narrow)
     arguments = ["--epochs", "3", "--results", tmp_path / "r.json"]
     assert command(tmp_path, *arguments, "--seeds", "0") == 0
     assert "epoch 3/3" in capsys.readouterr().out

@@ -53,7 +53,8 @@ def test_the_2017_preset():
     settings = VAESettings.of("2017")
     assert (settings.latent, settings.batch, settings.epochs) == (16, 16, 100)
     assert (settings.learning_rate, settings.dropout, settings.decay) == (0.003, 0.8, False)
-    # Nothing that came later.
+    # Nothing that came later; Adam as it comes.
+    assert settings.beta_2 == 0.999
     assert (settings.corrections, settings.gradient, settings.kl_warmup) == (0, 0, 0)
     assert (settings.meaning, settings.emotion, settings.agreement) == (0, 0, 0)
     assert (settings.vendors, settings.views, settings.mirror) == ((), 0, 0)
@@ -91,6 +92,7 @@ def test_the_2017_preset():
         ({"clip": 0.0}, "clip 0.0"),
         ({"clip": math.nan}, "clip nan"),
         ({"mirror": -0.1}, "mirror -0.1"),
+        ({"beta_2": 1.0}, "beta_2 1.0"),
         ({"precision": "float16"}, "'float16'"),
         ({"vendors": [], "views": 2}, "2 views of 0 vendors"),
         ({"vendors": ["twemoji"], "views": 0}, "0 views of 1 vendors"),
