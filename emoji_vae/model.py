@@ -1,6 +1,6 @@
 """The Keras model behind the codes: a convolutional variational autoencoder, its loss and settings.
 
-Heads that exist during training alone read meaning and emotions from the code, and codes of one
+Heads that exist during training alone read meaning and feeling from the code, and codes of one
 emoji by several vendors are drawn together, so that codes know more than looks.
 
 Written in ``keras.ops`` alone, so it trains on any Keras backend. Only training needs this module:
@@ -53,7 +53,7 @@ class VAESettings:
         kl_warmup: share of the training over which that factor grows from 0.
         meaning: factor of what the meaning heads miss: the direction of the emoji's meaning, which
             of the training emojis it is by it, and its Unicode group.
-        emotion: factor of the squared error of the emotions, read linearly from the code.
+        emotion: factor of the squared error of what people feel, read linearly from the code.
         agreement: factor of what codes of the same emoji by several vendors lie apart, against
             those of other emojis of the batch.
         dropout: share dropped in the decoder, during training.
@@ -78,14 +78,14 @@ class VAESettings:
     preset: str = "default"
     latent: int = 16
     widths: tuple[int, ...] = (32, 64, 96)
-    corrections: int = 3
+    corrections: int = 5
     reconstruction: str = "squared"
     noise: float = 0.05
     gradient: float = 0.0
     kl_weight: float = 1.0
     kl_warmup: float = 0.1
     meaning: float = 30.0
-    emotion: float = 50.0
+    emotion: float = 100.0
     agreement: float = 100.0
     dropout: float = 0.0
     learning_rate: float = 0.004
@@ -93,7 +93,7 @@ class VAESettings:
     decay: bool = True
     clip: float | None = 5.0
     batch: int = 66
-    epochs: int = 90
+    epochs: int = 100
     vendors: tuple[str, ...] = ("twemoji", "fluent-flat", "fluent", "noto-v1")
     views: int = 2
     shift: float = 0.8

@@ -14,29 +14,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from emoji_vae.catalogue import catalogue
 from emoji_vae.command import Parser, run
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
 from emoji_vae.model import VAESettings
 from pipelines import phrases, results, sources, views
 from pipelines.measure_codes import Components
-from pipelines.train_vae import Test, fit, material, measure
+from pipelines.train_vae import Test, export, fit, material, measure
 
-_ALONE: dict[str, Any] = {
-    "vendors": (), "views": 0, "meaning": 0.0, "emotion": 0.0, "agreement": 0.0,
-}  # fmt: skip
-_LOOKS: dict[str, Any] = {"meaning": 0.0, "emotion": 0.0, "agreement": 0.0}
+_MEANING = {name: getattr(VAESettings(), name) for name in ("meaning", "emotion", "agreement")}
+_LOOKS: dict[str, Any] = dict.fromkeys(_MEANING, 0.0)
+_ALONE: dict[str, Any] = {**_LOOKS, "vendors": (), "views": 0}
 
 DESIGNS: dict[str, dict[str, Any]] = {
     "our own pictures alone, no corrections": {**_ALONE, "corrections": 0},
     "our own pictures alone": _ALONE,
-    "with other vendors' pictures": _LOOKS,
+    "meaning x 0": _LOOKS,
     "default": {},
     "with a gradient term": {"gradient": 1.0},
     "with more shifts, scales and tints": {"shift": 2.0, "scale": 0.1, "tint": 0.15},
-    "meaning x 0": {"meaning": 0.0, "emotion": 0.0},
-    "meaning x 1/10": {"meaning": 3.0, "emotion": 3.0},
-    "meaning x 10": {"meaning": 300.0, "emotion": 300.0},
+    "meaning x 1/10": {name: weight / 10 for name, weight in _MEANING.items()},
+    "meaning x 5": {name: weight * 5 for name, weight in _MEANING.items()},
     "8 numbers": {"latent": 8},
     "32 numbers": {"latent": 32},
     "64 numbers": {"latent": 64},
@@ -44,6 +43,8 @@ DESIGNS: dict[str, dict[str, Any]] = {
 """Name of a design -> what it changes of the default settings."""
 DIMENSIONS = (8, 16, 32, 64)
 """Numbers of principal components to compare with."""
+VENDORS = ("twemoji", "emojione")
+"""Whose pictures are to be found again: of one that training may see, and one that it never does."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +65,8 @@ def _compare(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
     if unknown := [name for name in options.designs if name not in DESIGNS]:
         raise InputError(f"there is no design {unknown[0]!r}; choose from {', '.join(DESIGNS)}")
     vendors = {vendor: views.load(vendor, options.cache) for vendor in views.VENDORS}
-    test = Test.gather(vendors, options.data, options.cache)
+    measured = {vendor: vendors[vendor] for vendor in VENDORS}
+    test = Test.gather(measured, options.data, options.cache)
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in options.designs}
     for seed in options.seeds:
         for name in options.designs:
@@ -74,7 +76,10 @@ def _compare(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
             shown = material(settings, test.train, vendors, options.data, options.cache)
             place = "".join(c if c.isalnum() else "-" for c in name)
             folder = options.work / f"{place}-{options.epochs}-{seed}"
-            rows[name].append(measure(fit(settings, shown, folder), test))
+            model = fit(settings, shown, folder)
+            config = {"settings": dataclasses.asdict(settings), "versions": results.versions()}
+            export(model, test.pictures, catalogue().sequences, folder / "model", config)
+            rows[name].append(measure(model, folder / "model", test))
             print(f"{name}, seed {seed}: {_line(rows[name][-1])}", flush=True)
             results.write(
                 options.output,

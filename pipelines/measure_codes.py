@@ -4,6 +4,8 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
+from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from emoji_vae.catalogue import catalogue
@@ -98,6 +100,23 @@ def readable(codes: np.ndarray, values: np.ndarray, fit: np.ndarray, test: np.nd
     """
     known = np.isfinite(values)
     fit, test = fit & known, test & known
-    scaled = StandardScaler().fit(codes[fit]).transform(codes)
-    model = Ridge(1.0).fit(scaled[fit], values[fit])
-    return float(r2_score(values[test], model.predict(scaled[test])))
+    model = _reader().fit(codes[fit], values[fit])
+    return float(r2_score(values[test], model.predict(codes[test])))
+
+
+def readable_within(codes: np.ndarray, values: np.ndarray, folds: int = 5) -> float:
+    """Return `readable` by cross-validation: values are held out from the regression alone.
+
+    Args:
+        codes: (n, d), of emojis that the encoder may have been trained on.
+        values: (n,), NaN where unknown.
+        folds: each is read by a regression that was fitted to the others; no more than values.
+    """
+    known = np.isfinite(values)
+    parts = KFold(min(folds, int(known.sum())), shuffle=True, random_state=0)
+    read = cross_val_predict(_reader(), codes[known], values[known], cv=parts)
+    return float(r2_score(values[known], read))
+
+
+def _reader() -> Pipeline:
+    return make_pipeline(StandardScaler(), Ridge(1.0))

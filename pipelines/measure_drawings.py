@@ -1,7 +1,7 @@
 """Measure drawings of emojis that do not exist: are they likely, new, sharp, and like real ones?
 
     python -m pipelines.measure_drawings                   # the model that ships, 5 seeds
-    python -m pipelines.measure_drawings --model build/vae/default-90-0-split/model --output x.json
+    python -m pipelines.measure_drawings --model build/vae/default-100-0-split/model --output x.json
 
 For each seed about as many codes are drawn from the prior as there are emojis. The drafts that the
 decoder makes of them and the finished drawings are measured alike.

@@ -1,11 +1,11 @@
 """Render the pictures that tell people how good a trained autoencoder is, and an index of them.
 
     python -m pipelines.report --output build/report
-    python -m pipelines.report --run build/vae/default-90-0-all --output build/report
+    python -m pipelines.report --run build/vae/default-100-0-all --output build/report
     python -m pipelines.report --only map morphs --output build/report
 
 The model that ships was trained on every emoji; to see emojis that a model never saw, name that of
-a run for figures: --held-out-model build/vae/default-90-0-split/model.
+a run for figures: --held-out-model build/vae/default-100-0-split/model.
 """
 
 import argparse

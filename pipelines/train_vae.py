@@ -41,7 +41,6 @@ from emoji_vae.model import (
     build_vae,
     in_full_precision,
 )
-from emoji_vae.posterior import corrected
 from emoji_vae.prior import Prior
 from pipelines import meanings, measure_codes, phrases, results, sources, views
 from pipelines.checkpoints import Checkpoints
@@ -207,13 +206,8 @@ def held_out(sequences: Sequence[str]) -> np.ndarray:
     return np.array([hashlib.sha256(s.encode()).digest()[0] % 5 == 0 for s in sequences])
 
 
-def codes_of(model: EmojiVAE, pictures: np.ndarray) -> np.ndarray:
-    """Return Keras's own codes, float32 (n, latent), corrected as `Codec.encode` does."""
-    first, steps = _means_of(model, pictures), model.settings.corrections
-    return corrected(pictures, first, lambda codes: pictures_of(model, codes), steps)
-
-
-def _means_of(model: EmojiVAE, pictures: np.ndarray) -> np.ndarray:
+def means_of(model: EmojiVAE, pictures: np.ndarray) -> np.ndarray:
+    """Return Keras's own codes before any correction, float32 (n, latent)."""
     parts = [
         keras.ops.convert_to_numpy(model.encoder(pictures[start : start + 256])[0])
         for start in range(0, len(pictures), 256)
@@ -270,9 +264,16 @@ class Test:
         self,
         encode: Callable[[np.ndarray], np.ndarray],
         decode: Callable[[np.ndarray], np.ndarray],
+        codes: np.ndarray | None = None,
     ) -> dict[str, float]:
-        """Return the figures of a codec: pictures (n, 36, 36, 4) to codes (n, d) and back."""
-        codes = encode(self.pictures)
+        """Return the figures of a codec: pictures (n, 36, 36, 4) to codes (n, d) and back.
+
+        Args:
+            encode: as it says.
+            decode: as it says.
+            codes: of all emojis, where they are known already.
+        """
+        codes = encode(self.pictures) if codes is None else codes
         rebuilt = decode(codes)
         mean = self.pictures[self.train].mean(axis=0)
 
@@ -299,17 +300,22 @@ class Test:
             "sentiment readable, R2": measure_codes.readable(
                 codes, self.meanings.sentiment, self.train, seen
             ),
+            "sentiment readable within training, R2": measure_codes.readable_within(
+                codes[self.train], self.meanings.sentiment[self.train]
+            ),
             "held-out codes, smallest spread": float(codes[self.held_out].std(axis=0).min()),
             "held-out codes, largest spread": float(codes[self.held_out].std(axis=0).max()),
         }
 
 
-def measure(model: EmojiVAE, test: Test) -> dict[str, float]:
-    """Return the figures of one training run."""
+def measure(model: EmojiVAE, exported: Path, test: Test) -> dict[str, float]:
+    """Return the figures of one training run: a model, and the folder that it was exported to."""
+    codec = Codec.load(exported, threads=1)
+    codes = EmojiCodes.load(exported / "codes.npz").codes
     pictures = test.pictures[test.held_out]
     loss = model.evaluate(pictures, batch_size=256, verbose=0, return_dict=True)
     return {
-        **test.figures(lambda some: codes_of(model, some), lambda codes: pictures_of(model, codes)),
+        **test.figures(codec.encode, codec.decode, codes),
         "held-out loss": loss["loss"],
         "held-out reconstruction": loss["reconstruction"],
         "held-out KL": loss["kl"],
@@ -376,7 +382,7 @@ def export(
         codes = EmojiCodes(names, codec.encode(pictures))
         rebuilt = codec.decode(codes.codes)
         # Without corrections: these would lead both to the same code from starts that differ.
-        first = _means_of(model, pictures)
+        first = means_of(model, pictures)
         differences = {
             "code": float(np.abs(first - codec.first_codes(pictures)).max()),
             "pixel": float(np.abs(pictures_of(model, codes.codes) - rebuilt).max()),
@@ -427,6 +433,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--cache", type=Path, default=sources.CACHE, help="folder of downloaded packages"
     )
     parser.add_argument("--no-ship", action="store_true", help="figures alone")
+    parser.add_argument(
+        "--beside", type=Path, help="results file of another preset, to be kept with the results"
+    )
     return run(parser.prog, lambda: _train(parser.parse_args(argv), argv))
 
 
@@ -468,6 +477,29 @@ def split_folder(work: Path, settings: VAESettings) -> Path:
     return work / f"{settings.preset}-{settings.epochs}-{settings.seed}-split"
 
 
+def other_preset(file: Path, data: dict[str, str]) -> dict[str, Any]:
+    """Return the figures of a results file, to stand beside those of another preset.
+
+    Args:
+        file: what this command wrote.
+        data: hashes of the data; the file's are to be the same.
+
+    Raises:
+        InputError: no such file, or one of another kind or on other data.
+    """
+    try:
+        found = json.loads(file.read_bytes())
+        if found["data"] != data:
+            raise ValueError("it was measured on other pictures")
+        kept = ("command", "settings", "seeds", "figures")
+        return {f"preset {found['preset']}": {name: found[name] for name in kept}}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"cannot put the results {str(file)!r} beside: {error}; name a results file that "
+            "python -m pipelines.train_vae wrote on the same data"
+        ) from error
+
+
 def _train(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
     changes = {} if options.epochs is None else {"epochs": options.epochs}
     all_settings = [
@@ -489,14 +521,15 @@ def _train(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
     def shown(settings: VAESettings, rows: np.ndarray) -> Material:
         return material(settings, rows, vendors, options.data, options.cache)
 
+    beside = {} if options.beside is None else other_preset(options.beside, data)
     if options.seeds:
         test = Test.gather(vendors, options.data, options.cache)
         figures = []
         for settings in all_settings:
             folder = split_folder(options.work, settings)
             model = fit(settings, shown(settings, test.train), folder)
-            figures.append(measure(model, test))
             export(model, pictures, names, folder / "model", config(settings))
+            figures.append(measure(model, folder / "model", test))
             print(f"seed {settings.seed}: {json.dumps(figures[-1], indent=1)}", flush=True)
         results.write(
             options.results or results.place(options.output, "vae"),
@@ -516,6 +549,7 @@ def _train(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
                     for k in (8, 16, 32, 64)
                     if (baseline := Components(pictures[test.train], k))
                 },
+                **beside,
                 "data": data,
                 "versions": results.versions(),
             },

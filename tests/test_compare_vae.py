@@ -1,5 +1,6 @@
 """The comparison of designs: each can be, and the table holds what was measured."""
 
+import dataclasses
 import json
 import types
 
@@ -40,8 +41,16 @@ def test_the_table(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "Test", types.SimpleNamespace(gather=lambda *paths: few))
     monkeypatch.setattr(module, "material", lambda *arguments: None)
     monkeypatch.setattr(module, "fit", lambda settings, shown, folder: settings)
+    exported = []
 
-    def measure(settings, test):
+    def export(settings, pictures, names, folder, config):
+        assert config["settings"] == dataclasses.asdict(settings) and pictures is sheet
+        exported.append(folder)
+
+    monkeypatch.setattr(module, "export", export)
+
+    def measure(settings, folder, test):
+        assert folder == exported[-1]  # what is measured is what was exported just now
         value = settings.seed + settings.latent
         return {
             "variance explained, held out": value,

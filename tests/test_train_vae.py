@@ -15,6 +15,7 @@ from emoji_vae.codec import Codec
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError
 from emoji_vae.model import PRESETS, Targets, VAESettings, build_vae
+from emoji_vae.posterior import corrected
 from emoji_vae.prior import Prior
 from pipelines import meanings, measure_codes, views
 from pipelines import train_vae as module
@@ -23,12 +24,12 @@ from pipelines.train_vae import (
     TOLERANCE,
     Material,
     Shown,
-    codes_of,
     export,
     fit,
     fit_prior,
     held_out,
     main,
+    means_of,
     pictures_of,
     split_folder,
     vary,
@@ -417,7 +418,7 @@ def test_a_run_that_diverges_ends_with_finite_codes(preset, shown, tmp_path):
     settings = small(preset, epochs=4, learning_rate=1e38)
     material = shown if preset == "default" else Material.of(shown.rows, shown.pictures)
     model = fit(settings, material, tmp_path)
-    assert np.isfinite(codes_of(model, shown.pictures)).all()
+    assert np.isfinite(means_of(model, shown.pictures)).all()
     log = json.loads((tmp_path / "log.json").read_text())
     assert log["ended"] and len(log["history"]) < 4
 
@@ -437,9 +438,11 @@ def exported(request, shown, tmp_path_factory):
 def test_the_export_agrees_with_keras(exported, pictures):
     model, folder, figures = exported
     codec, codes = Codec.load(folder), EmojiCodes.load(folder / "codes.npz")
+    first, steps = means_of(model, pictures), model.settings.corrections
+    expected = corrected(pictures, first, lambda some: pictures_of(model, some), steps)
     # Corrections are a few steps more in which to round.
     found = codec.encode(pictures)
-    assert np.abs(found - codes_of(model, pictures)).max() <= 1e-3
+    assert np.abs(found - expected).max() <= 1e-3
     np.testing.assert_allclose(found, codes.codes, atol=1e-4)
     assert np.abs(codec.decode(codes.codes) - pictures_of(model, codes.codes)).max() <= TOLERANCE
     assert figures["largest difference from Keras, codes"] <= TOLERANCE
@@ -606,7 +609,8 @@ def test_the_results_file(preset, seeds, few, tmp_path):
     assert max(counts) < len(few) <= sum(counts)
     names = {
         "variance explained, held out", "variance explained, new", "variance explained, training",
-        "finite codes", "sentiment readable, R2", "held-out codes, smallest spread",
+        "finite codes", "sentiment readable, R2", "sentiment readable within training, R2",
+        "held-out codes, smallest spread",
         "held-out codes, largest spread", "meaning of the 5 nearest, cosine",
         *(f"found again by {vendor}'s picture, hit@10" for vendor in views.VENDORS),
     }  # fmt: skip
@@ -627,6 +631,28 @@ def test_the_results_file(preset, seeds, few, tmp_path):
         folder = split_folder(tmp_path / "work", small(preset, seed=seed)) / "model"
         assert EmojiCodes.load(folder / "codes.npz").names == tuple(few)
     assert [path.name for path in (tmp_path / "vae").iterdir()] == ["vae.json"]
+
+
+def test_results_of_another_preset_stand_beside(few, tmp_path, capsys):
+    results = ["--no-ship", "--epochs", "1", "--results"]
+    old, both = tmp_path / "old.json", tmp_path / "both.json"
+    assert command(tmp_path, *results, old) == 0
+    before = json.loads(old.read_text())
+    old.write_text(json.dumps(before | {"preset": "2017", "figures": {"finite codes": 0.96}}))
+    assert command(tmp_path, *results, both, "--beside", old) == 0
+    found = json.loads(both.read_text())
+    assert found["figures"] == before["figures"]
+    assert found["preset 2017"] == {
+        "figures": {"finite codes": 0.96},
+        **{name: before[name] for name in ("command", "settings", "seeds")},
+    }
+    capsys.readouterr()
+    # Figures on other pictures are no comparison, and nothing is trained before that is told.
+    old.write_text(json.dumps(before | {"data": {}}))
+    for file in (old, tmp_path / "missing.json"):
+        assert command(tmp_path, *results, both, "--beside", file) == 2
+        error = capsys.readouterr().err
+        assert file.name in error and error.count("\n") == 1
 
 
 def test_shipping_without_figures(few, tmp_path, capsys):
