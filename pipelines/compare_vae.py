@@ -44,7 +44,7 @@ DESIGNS: dict[str, dict[str, Any]] = {
 DIMENSIONS = (8, 16, 32, 64)
 """Numbers of principal components to compare with."""
 VENDORS = ("twemoji", "emojione")
-"""Whose pictures are to be found again: of one that training may see, and one that it never does."""
+"""Whose pictures are to be found again: one that training may see, one that it never does."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
