@@ -24,23 +24,26 @@ from pipelines.measure_codes import Components
 from pipelines.train_vae import Test, export, fit, material, measure
 
 _MEANING = {name: getattr(VAESettings(), name) for name in ("meaning", "emotion", "agreement")}
+_PLAIN: dict[str, Any] = {"corrections": 0}
 _LOOKS: dict[str, Any] = dict.fromkeys(_MEANING, 0.0)
 _ALONE: dict[str, Any] = {**_LOOKS, "vendors": (), "views": 0}
 
 DESIGNS: dict[str, dict[str, Any]] = {
-    "our own pictures alone, no corrections": {**_ALONE, "corrections": 0},
-    "our own pictures alone": _ALONE,
-    "meaning x 0": _LOOKS,
+    "our own pictures alone": {**_ALONE, **_PLAIN},
+    "without meaning": {**_LOOKS, **_PLAIN},
+    "meaning x 1/10": {**{name: weight / 10 for name, weight in _MEANING.items()}, **_PLAIN},
+    "without corrections": _PLAIN,
+    "meaning x 5": {**{name: weight * 5 for name, weight in _MEANING.items()}, **_PLAIN},
+    "with a gradient term": {"gradient": 1.0, **_PLAIN},
+    "with more shifts, scales and tints": {"shift": 2.0, "scale": 0.1, "tint": 0.15, **_PLAIN},
+    "8 numbers": {"latent": 8, **_PLAIN},
+    "32 numbers": {"latent": 32, **_PLAIN},
+    "64 numbers": {"latent": 64, **_PLAIN},
     "default": {},
-    "with a gradient term": {"gradient": 1.0},
-    "with more shifts, scales and tints": {"shift": 2.0, "scale": 0.1, "tint": 0.15},
-    "meaning x 1/10": {name: weight / 10 for name, weight in _MEANING.items()},
-    "meaning x 5": {name: weight * 5 for name, weight in _MEANING.items()},
-    "8 numbers": {"latent": 8},
-    "32 numbers": {"latent": 32},
-    "64 numbers": {"latent": 64},
 }
-"""Name of a design -> what it changes of the default settings."""
+"""Name of a design -> what it changes of the default settings.
+
+All but the default end without corrections, which cost the same whatever the design, and much."""
 DIMENSIONS = (8, 16, 32, 64)
 """Numbers of principal components to compare with."""
 VENDORS = ("twemoji", "emojione")

@@ -201,6 +201,12 @@ def fit(settings: VAESettings, material: Material, folder: Path) -> EmojiVAE:
     return in_full_precision(model)
 
 
+def minutes(folder: Path) -> float:
+    """Return how long the training that `fit` kept in ``folder`` took, its interruptions aside."""
+    history = json.loads((folder / "log.json").read_text(encoding="utf-8"))["history"]
+    return sum(row["seconds"] for row in history) / 60
+
+
 def held_out(sequences: Sequence[str]) -> np.ndarray:
     """Tell which emojis are held out for the figures: bool (n,), a fifth, by a hash of each."""
     return np.array([hashlib.sha256(s.encode()).digest()[0] % 5 == 0 for s in sequences])
@@ -529,7 +535,8 @@ def _train(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
             folder = split_folder(options.work, settings)
             model = fit(settings, shown(settings, test.train), folder)
             export(model, pictures, names, folder / "model", config(settings))
-            figures.append(measure(model, folder / "model", test))
+            found = measure(model, folder / "model", test)
+            figures.append({**found, "minutes of training": minutes(folder)})
             print(f"seed {settings.seed}: {json.dumps(figures[-1], indent=1)}", flush=True)
         results.write(
             options.results or results.place(options.output, "vae"),

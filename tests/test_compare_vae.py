@@ -66,5 +66,5 @@ def test_the_table(tmp_path, monkeypatch):
     row = found["designs"]["8 numbers"]
     # Seeds 0 and 4 on 8 numbers: 8 and 12.
     assert row["figures"]["variance explained, held out"]["mean"] == 10
-    assert row["changes"] == {"latent": 8}
+    assert row["changes"] == {"latent": 8, "corrections": 0}
     assert found["principal components"]["16"] == {"numbers": 16}

@@ -615,7 +615,7 @@ def test_the_results_file(preset, seeds, few, tmp_path):
         *(f"found again by {vendor}'s picture, hit@10" for vendor in views.VENDORS),
     }  # fmt: skip
     losses = {"held-out loss", "held-out reconstruction", "held-out KL"}
-    assert set(found["figures"]) == names | losses
+    assert set(found["figures"]) == names | losses | {"minutes of training"}
     assert all(len(figure["values"]) == len(seeds) for figure in found["figures"].values())
     assert found["figures"]["finite codes"]["mean"] == 1
     assert set(found["principal components"]) == {"8", "16", "32", "64"}
