@@ -28,6 +28,32 @@ def hits_in(ranked: np.ndarray, correct: Sequence[Iterable[int]]) -> float:
     return float(np.mean(found))
 
 
+def ahead(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return how many columns come before each row's right one, float (n,).
+
+    Ties count half: a column that cannot be told from all others is in the middle.
+
+    Args:
+        scores: float (n, n_answers).
+        right: int (n,), the right column of each row.
+    """
+    own = scores[np.arange(len(scores)), right][:, np.newaxis]
+    return (scores > own).sum(axis=1) + ((scores == own).sum(axis=1) - 1) / 2
+
+
+def places(ahead: np.ndarray, n_answers: int) -> dict[str, float]:
+    """Return the median percentile (100: first, 0: last, 50 by chance) and the hits in 10.
+
+    Args:
+        ahead: float (n,), see the function of that name.
+        n_answers: number of columns.
+    """
+    return {
+        "median percentile": float(np.median(100 * (1 - ahead / (n_answers - 1)))),
+        "hit@10": float((ahead < 10).mean()),
+    }
+
+
 def popular(seen: Iterable[Iterable[int]], n_answers: int) -> np.ndarray:
     """Return how often each answer was correct in ``seen``, float (n_answers,)."""
     counts = Counter(row for rows in seen for row in rows)

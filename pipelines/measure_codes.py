@@ -2,6 +2,7 @@
 
 import numpy as np
 from sklearn.decomposition import PCA
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold, cross_val_predict
@@ -9,7 +10,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from emoji_vae.catalogue import catalogue
-from pipelines.evaluate import hits
+from pipelines.evaluate import ahead, hits, places
 
 NEW = 14.0
 """The Unicode version from which on emojis count as "released months from now"."""
@@ -116,6 +117,30 @@ def readable_within(codes: np.ndarray, values: np.ndarray, folds: int = 5) -> fl
     parts = KFold(min(folds, int(known.sum())), shuffle=True, random_state=0)
     read = cross_val_predict(_reader(), codes[known], values[known], cv=parts)
     return float(r2_score(values[known], read))
+
+
+def named(
+    codes: np.ndarray, vectors: np.ndarray, names: np.ndarray, fit: np.ndarray, some: np.ndarray
+) -> dict[str, float]:
+    """Return where emojis stand among all for their own names, by the meaning read from the code.
+
+    A kernel ridge regression (Gaussian kernel of 1 / d on standardized codes, weight 1) reads it,
+    the simplest thing that could; it ranks by the cosine with the name's vector.
+
+    Args:
+        codes: (n, d).
+        vectors: (n, e), unit rows: what the emojis mean.
+        names: (n, e): the same of their names alone.
+        fit: bool (n,), to fit the regression on.
+        some: bool (n,), the emojis that are asked for.
+
+    Returns:
+        As `pipelines.evaluate.places`.
+    """
+    scaled = StandardScaler().fit(codes[fit]).transform(codes)
+    read = KernelRidge(alpha=1.0, kernel="rbf").fit(scaled[fit], vectors[fit]).predict(scaled)
+    read /= np.maximum(np.linalg.norm(read, axis=1, keepdims=True), 1e-9)
+    return places(ahead(names[some] @ read.T, np.flatnonzero(some)), len(codes))
 
 
 def _reader() -> Pipeline:

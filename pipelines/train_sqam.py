@@ -30,7 +30,7 @@ from emoji_vae.locations import asset
 from emoji_vae.settings import from_mapping
 from pipelines import glove, phrases, results, sources, views
 from pipelines.checkpoints import Checkpoints
-from pipelines.evaluate import hits, popular
+from pipelines.evaluate import ahead, hits, places, popular
 from sqam.export import export, quantize
 from sqam.model import SQAM, SQAMSettings
 from sqam.scorer import Scorer
@@ -428,16 +428,8 @@ def place_of(scorer: Scorer, candidates: EmojiCodes, rows: np.ndarray) -> dict[s
         ]
         texts, right = [text for text, _ in asked], np.array([row for _, row in asked])
         scores = scorer.score(texts, candidates)
-        own = scores[np.arange(len(texts)), right]
-        # Ties count half: one that cannot be told from all others is in the middle.
-        better = (scores > own[:, np.newaxis]).sum(axis=1)
-        level = (scores == own[:, np.newaxis]).sum(axis=1) - 1
-        before = np.where(scorer.known(texts), better + level / 2, len(candidates) - 1)
-        figures[kind] = {
-            "texts": len(texts),
-            "median percentile": float(np.median(100 * (1 - before / (len(candidates) - 1)))),
-            "hit@10": float((before < 10).mean()),
-        }
+        before = np.where(scorer.known(texts), ahead(scores, right), len(candidates) - 1)
+        figures[kind] = {"texts": len(texts), **places(before, len(candidates))}
     return figures
 
 

@@ -294,6 +294,9 @@ class Test:
             for vendor in self.vendors
             if len(rows := np.flatnonzero(vendor.there & seen))
         }
+        named = measure_codes.named(
+            codes, self.meanings.vectors, self.meanings.names, self.train, self.new
+        )
         return {
             "variance explained, held out": variance(self.held_out),
             "variance explained, new": variance(self.new),
@@ -303,6 +306,7 @@ class Test:
             "meaning of the 5 nearest, cosine": measure_codes.alike(
                 codes, self.meanings.vectors, seen
             ),
+            **{f"new emojis by name, {figure}": value for figure, value in named.items()},
             "sentiment readable, R2": measure_codes.readable(
                 codes, self.meanings.sentiment, self.train, seen
             ),

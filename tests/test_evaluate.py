@@ -19,6 +19,18 @@ def test_best_and_hits():
     assert evaluate.hits(scores, [[2], [3]], 4) == 1.0
 
 
+def test_places_by_hand():
+    scores = np.array([[0.1, 0.9, 0.9, 0.5, 0.2], [0.4, 0.4, 0.4, 0.4, 0.4]])
+    # Two are better than column 3; column 1 ties with one; in the second row all tie.
+    assert evaluate.ahead(scores, np.array([3, 0])).tolist() == [2, 2]
+    assert evaluate.ahead(scores, np.array([1, 4])).tolist() == [0.5, 2]
+    assert evaluate.ahead(scores[:1], np.array([0])).tolist() == [4]
+    # Of 21: first, half-way and last; the middle one's percentile is 50. One is within 10, and the
+    # one with 10 ahead is not.
+    found = evaluate.places(np.array([0, 10, 20]), 21)
+    assert found == {"median percentile": 50, "hit@10": pytest.approx(1 / 3)}
+
+
 def test_popular():
     assert evaluate.popular([[0, 2], [2], []], 4).tolist() == [1, 0, 2, 0]
 

@@ -14,6 +14,7 @@ from pipelines.measure_codes import (
     closest,
     explained,
     found_again,
+    named,
     new,
     readable,
     readable_within,
@@ -130,3 +131,21 @@ def test_readable_within_by_hand():
     codes = column(0, 0, 0, 1, 1, 1, 50)
     values = np.array([0, 0, 0, 1, 1, 1, np.nan])
     assert readable_within(codes, values, folds=6) == pytest.approx(1 - 0.06 / 1.5)
+
+
+def test_named():
+    # Codes 0 mean the one thing, codes 9 the other, and so do those that no regression saw: each is
+    # ranked with its like for its name. Where names say the opposite, all others precede.
+    codes = np.repeat([0.0, 9.0], 30)[:, np.newaxis]
+    vectors = np.repeat([[1.0, 0.0], [0.0, 1.0]], 30, axis=0)
+    some = np.arange(60) % 10 == 0
+    found = named(codes, vectors, vectors, ~some, some)
+    # 29 others tie with each: 14.5 of 59 are ahead.
+    assert found == {"median percentile": pytest.approx(100 * (1 - 14.5 / 59)), "hit@10": 0}
+    worst = named(codes, vectors, vectors[::-1], ~some, some)
+    assert worst["median percentile"] == pytest.approx(100 * (1 - (30 + 14.5) / 59))
+    # One of a kind is found.
+    alone = np.append(codes, [[-20.0]], axis=0)
+    unlike = np.append(vectors, [[-1.0, 0.0]], axis=0)
+    last = np.arange(61) == 60
+    assert named(alone, unlike, unlike, np.full(61, True), last)["hit@10"] == 1

@@ -610,6 +610,7 @@ def test_the_results_file(preset, seeds, few, tmp_path):
     names = {
         "variance explained, held out", "variance explained, new", "variance explained, training",
         "finite codes", "sentiment readable, R2", "sentiment readable within training, R2",
+        "new emojis by name, median percentile", "new emojis by name, hit@10",
         "held-out codes, smallest spread",
         "held-out codes, largest spread", "meaning of the 5 nearest, cosine",
         *(f"found again by {vendor}'s picture, hit@10" for vendor in views.VENDORS),
