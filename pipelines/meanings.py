@@ -16,8 +16,8 @@ from sklearn.linear_model import Ridge
 
 from emoji_vae.catalogue import bare, catalogue
 from emoji_vae.errors import InputError
-from pipelines import glove, phrases
-from pipelines.sources import CACHE
+from pipelines import glove, phrases, results
+from pipelines.sources import CACHE, SOURCES
 from sqam.text import Vocabulary
 
 DIMENSIONS = 64
@@ -117,6 +117,15 @@ def load(cache: Path = CACHE, data: Path | None = phrases.DATA, *, fit: np.ndarr
         felt=_felt(meant, emotions, fit),
         sentiment=_sentiment(data, rows),
     )
+
+
+def hashes(data: Path) -> dict[str, str]:
+    """Return the SHA-256 of what `load` reads, of those files that the folder ``data`` has."""
+    files = (phrases.Sources().descriptions, _EMOTIONS_FILE, _SENTIMENT_FILE)
+    return {
+        **{name: results.sha256(data / name) for name in files if (data / name).is_file()},
+        **{name: SOURCES[name].sha256 for name in ("glove-50d", "glove-100d")},
+    }
 
 
 def sif(texts: Sequence[Sequence[int]], vectors: np.ndarray) -> np.ndarray:

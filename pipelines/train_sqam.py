@@ -63,8 +63,9 @@ class TrainSettings:
     made: int = 20_000
     """Pseudo-sentences an epoch: a few words in a row of a description, or one to three phrases of
     one emoji among filler words, half of each."""
-    vendors: tuple[str, ...] = ("twemoji", "fluent-flat", "fluent", "noto-v1")
-    """Whose pictures of the emojis are answers too, beside our own; see ``model.view_share``."""
+    vendors: tuple[str, ...] = ()
+    """Whose pictures of the emojis are answers too, beside our own; see ``model.view_share``. They
+    cost the emojis that are known more than they give to others."""
     before: float | None = None
     """Leave out the emojis of this Unicode version and later, to measure how unseen ones rank."""
     filler: int = 150

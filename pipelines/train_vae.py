@@ -519,6 +519,7 @@ def _train(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
     pictures = images.sheet()
     data = results.hashes([asset("emojis.csv"), asset("emojis.png")])
     data |= {vendor: sources.SOURCES[vendor].sha256 for vendor in views.VENDORS}
+    data |= meanings.hashes(options.data)
     vendors = {vendor: views.load(vendor, options.cache) for vendor in views.VENDORS}
 
     def config(settings: VAESettings) -> dict[str, Any]:

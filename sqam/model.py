@@ -116,6 +116,9 @@ class SQAMSettings:
         for name, size in sizes.items():
             if size < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("dropout", "word_dropout", "view_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -248,3 +248,13 @@ def test_real_data(glove, fit):
     assert found.sentiment[row("😂")] == pytest.approx(0.2209, abs=1e-4)
     assert np.nanmin(found.emotions) >= 0 and np.nanmax(found.emotions) <= 1
     assert np.nanmin(found.sentiment) > -1 and np.nanmax(found.sentiment) < 1
+
+
+def test_hashes_of_what_is_read(tmp_path):
+    assert set(meanings.hashes(tmp_path)) == {"glove-50d", "glove-100d"}
+    file = tmp_path / "emoji_sentiment" / "emotag1200.csv"
+    file.parent.mkdir()
+    file.write_bytes(b"abc")
+    # SHA-256 of "abc", from FIPS 180-2's example.
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert meanings.hashes(tmp_path)["emoji_sentiment/emotag1200.csv"] == expected

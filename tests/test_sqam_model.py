@@ -161,6 +161,8 @@ def test_settings_survive_json():
         ({"question_units": (7,)}, "same width"),
         ({"negatives": 0}, "at least 1"),
         ({"batch": 0}, "at least 1"),
+        ({"view_share": 1.5}, "from 0 to 1"),
+        ({"dropout": -0.1}, "from 0 to 1"),
     ],
 )
 def test_settings_that_cannot_be(changes, said):
