@@ -61,7 +61,7 @@ class ImagineSettings:
     recombination: float = 0.5
     finalists: int = 128
     density: float = 0.05
-    near: float = 0.5
+    near: float = 0.25
     far: float = 0.95
     pixels: float = 0.05
     apart: float = 0.75
