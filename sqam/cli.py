@@ -99,12 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         help="matches for each text (default: 10)",
     )
     rank.add_argument("--json", action="store_true", help="one JSON object a text, not a table")
-    rank.add_argument(
-        "--model",
-        type=Path,
-        metavar="FOLDER",
-        help="models of your own: a folder with the folders sqam and vae",
-    )
+    _add_model(rank)
 
     candidates = rank.add_argument_group("candidates (one of these; default: every emoji)")
     source = candidates.add_mutually_exclusive_group()
@@ -173,14 +168,18 @@ def _parser() -> argparse.ArgumentParser:
         help="another one draws other emojis (default: 0)",
     )
     imagine.add_argument("--json", action="store_true", help="one JSON object, not a table")
-    imagine.add_argument(
+    _add_model(imagine)
+    imagine.set_defaults(work=_imagine)
+    return parser
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--model",
         type=Path,
         metavar="FOLDER",
         help="models of your own: a folder with the folders sqam and vae",
     )
-    imagine.set_defaults(work=_imagine)
-    return parser
 
 
 def _rank(options: argparse.Namespace) -> None:
