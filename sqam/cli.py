@@ -51,9 +51,9 @@ examples:
 
 The table says of each drawing, best first: the cosine with TEXT; the logarithm of the prior's
 density at its code; and the emoji whose code is the nearest, with the distance. Under it stands the
-emoji that fits TEXT best of all that exist. No drawing is a copy: each is farther from every emoji
-than a quarter of the emojis are from their nearest. Where fewer than N such drawings are found,
-these are written, and a note on standard error says so.
+emoji that fits TEXT best of all that exist. No drawing is a copy: each is at least as far from
+every emoji as half of the emojis are from their nearest. Where fewer than N such drawings are
+found, these are written, and a note on standard error says so.
 
 {command.EXIT_CODES}
 """

@@ -26,6 +26,8 @@ MAX_N = 32
 """Most drawings of one search: so many that differ from each other are seldom found."""
 
 _BLOCK = 1024
+_ROOM = 0.97
+"""Share of the greatest distance that the least one, with its reserve, may be."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class ImagineSettings:
         recombination: share of codes with two parents.
         finalists: codes that are drawn in the end, to choose among.
         density, near, far, pixels, apart: the quantiles of the known emojis that `Limits` are.
+        reserve: the search keeps this many times farther from the known emojis than a drawing must
+            be in the end, since drawing brings a code nearer to them.
 
     Raises:
         InputError: a number out of its range.
@@ -61,10 +65,11 @@ class ImagineSettings:
     recombination: float = 0.5
     finalists: int = 128
     density: float = 0.05
-    near: float = 0.25
+    near: float = 0.5
     far: float = 0.95
     pixels: float = 0.05
     apart: float = 0.75
+    reserve: float = 1.15
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -77,6 +82,8 @@ class ImagineSettings:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be 0 to 1")
         if self.near > self.far:
             raise InputError(f"near is {self.near}, above far ({self.far}); exchange them")
+        if not 1 <= self.reserve <= 10:
+            raise InputError(f"reserve is {self.reserve}; it must be 1 to 10")
         if not 0 < self.last_step <= self.first_step <= 10:
             raise InputError(
                 f"the steps are {self.first_step} and {self.last_step}; they must be above 0, "
@@ -194,12 +201,16 @@ class _Known:
         self._density_unit = max(float(np.median(densities)) - self.limits.log_density, 1.0)
         self._distance_unit = max(float(np.median(distances)), 1e-6)
 
-    def excess(self, codes: np.ndarray) -> np.ndarray:
-        """Return by how much codes (n, 16) exceed their limits: (n,), 0 where they do not."""
+    def excess(self, codes: np.ndarray, reserve: float = 1.0) -> np.ndarray:
+        """Return by how much codes (n, 16) exceed their limits: (n,), 0 where they do not.
+
+        The least distance is taken ``reserve`` times, as far as the greatest one leaves room.
+        """
         distances = _nearest(codes, self._codes)[1]
         limits = self.limits
+        near = max(limits.near, min(limits.near * reserve, _ROOM * limits.far))
         return (
-            np.maximum(limits.near - distances, 0) / self._distance_unit
+            np.maximum(near - distances, 0) / self._distance_unit
             + np.maximum(distances - limits.far, 0) / self._distance_unit
             + np.maximum(limits.log_density - self._prior.log_density(codes), 0)
             / self._density_unit
@@ -311,7 +322,7 @@ class _Search:
 
     def _fitness(self, codes: np.ndarray) -> np.ndarray:
         """Return the cosine of what keeps to the limits; of all else, which is less, the excess."""
-        excess = self._known.excess(codes)
+        excess = self._known.excess(codes, self._settings.reserve)
         return np.where(excess > 0, -1 - excess, self._scores(codes))
 
     def _scores(self, codes: np.ndarray) -> np.ndarray:

@@ -30,8 +30,8 @@ TEXT = "happy birthday, old friend"
 def imagine(capfd, tmp_path, monkeypatch):
     """Run the command in an empty folder: (exit code, standard output, standard error)."""
     monkeypatch.chdir(tmp_path)
-    # Two seconds instead of ten.
-    quick = functools.partial(ImagineSettings, generations=6, population=48, finalists=64)
+    # Some seconds instead of fifteen.
+    quick = functools.partial(ImagineSettings, generations=6, population=48, finalists=24)
     monkeypatch.setattr(sqam.imagine, "ImagineSettings", quick)
 
     def run(*arguments: str) -> tuple[int, str, str]:
