@@ -205,6 +205,70 @@ def export(
     return difference
 
 
+def restore(folder: Path, codes: np.ndarray, **changes: Any) -> "SQAM":
+    """Build the Keras model of an exported one, to train it further.
+
+    Args:
+        folder: what ``export`` wrote.
+        codes: float32 (n, code_size), the answers to train with. How the answer tower scales codes
+            is kept as it was trained.
+        changes: to its settings, of those that say how to train: ``margin``, ``learning_rate``, ...
+
+    Raises:
+        InputError: the folder holds no model of ours, a damaged one, the codes do not fit it, or
+            a change that does not exist or makes another network.
+    """
+    from sqam.model import SQAM, SQAMSettings
+
+    Scorer.load(folder)  # checks the files against each other
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    vectors = np.load(folder / "embedding.npy", allow_pickle=False)
+    vectors = (vectors * np.load(folder / "scales.npy", allow_pickle=False)).astype(np.float32)
+    settings = SQAMSettings.from_dict({**config["settings"], **changes})
+    model = SQAM(settings, vectors[1:], np.asarray(codes, dtype=np.float32))
+    # Row 0 is padding, which a training that tunes the vectors may move.
+    model.embedding.set_weights([vectors])
+    try:
+        question, answer = (_constants(folder / f"{name}.onnx") for name in ("question", "answer"))
+        (lstm,) = question["LSTM"]
+        for at, layer in enumerate((model.lstm.forward_layer, model.lstm.backward_layer)):
+            kernel, recurrent, bias = (_keras_gates(part[at].T) for part in lstm)
+            layer.set_weights([kernel, recurrent, bias])
+        for layers, dense in (
+            ([*model.question_layers, *model.shared_layers], question["Gemm"]),
+            ([*model.answer_layers, *model.shared_layers], answer["Gemm"]),
+        ):
+            for layer, weights in zip(layers, dense, strict=True):
+                layer.set_weights(weights)
+        model.code_mean.assign(answer["Sub"][0][0])
+        model.code_spread.assign(answer["Div"][0][0])
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"{str(folder)!r} holds networks of another form than its settings ({error}); train "
+            "the model again"
+        ) from error
+    return model
+
+
+def _constants(path: Path) -> dict[str, list[list[np.ndarray]]]:
+    """Return the constant inputs of a graph's nodes, by operator, in the order of the nodes."""
+    graph = onnx.load(path).graph
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    found: dict[str, list[list[np.ndarray]]] = {}
+    for node in graph.node:
+        values = [constants[name] for name in node.input if name in constants]
+        found.setdefault(node.op_type, []).append(values)
+    return found
+
+
+def _keras_gates(kernel: np.ndarray) -> np.ndarray:
+    """Undo ``_gates``; of a bias (8 * units,) leave out the half that Keras does not have."""
+    if kernel.ndim == 1:
+        kernel = kernel[: len(kernel) // 2]
+    i, o, f, c = np.split(kernel, 4, axis=-1)
+    return np.concatenate([i, f, c, o], axis=-1)
+
+
 def _difference(
     model: "SQAM", scorer: Scorer, codes: EmojiCodes, sentences: Sequence[str]
 ) -> float:

@@ -1,6 +1,7 @@
 """What is exported answers as Keras does, or is not exported."""
 
 import json
+import shutil
 
 import numpy as np
 import onnx
@@ -11,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 
 from emoji_vae.errors import InputError
 from sqam import export as module
-from sqam.export import TOLERANCE, export, quantize
+from sqam.export import TOLERANCE, export, quantize, restore
 from sqam.model import SQAM, SQAMSettings
 from sqam.scorer import Scorer
 from sqam.text import pad
@@ -47,6 +48,35 @@ def test_the_form_of_2017_exports_too(tiny, tmp_path):
     model.embedding.set_weights([rng.standard_normal((11, 6)).astype("float32")])
     words = (tiny["folder"] / "vocabulary.txt").read_text().split()
     assert export(model, words, tmp_path, {}, tiny["codes"], tiny["sentences"]) < TOLERANCE
+
+
+def test_what_is_restored_answers_as_what_was_exported(tiny):
+    rng = np.random.default_rng(1)
+    codes = rng.standard_normal((4, tiny["codes"].codes.shape[1])).astype("float32")
+    model = restore(tiny["folder"], codes)
+    assert model.settings == tiny["model"].settings
+    ids = rng.integers(0, 11, (20, 7)).astype("int32")
+    ids[:, 0] = 1
+    expected = tiny["model"].question_vectors(ids)
+    assert np.abs(model.question_vectors(ids) - expected).max() < 1e-6
+    # Its answers are scaled as those of the training were, not by the codes that it gets.
+    answers = tiny["model"].answer_vectors(codes)
+    assert np.abs(model.answer_vectors(codes) - answers).max() < 1e-6
+    assert np.abs(np.asarray(model(ids)) - expected @ answers.T).max() < 1e-5
+
+
+def test_restoring_what_does_not_fit_is_refused(tiny, tmp_path):
+    codes = tiny["codes"].codes
+    with pytest.raises(InputError, match="no model at"):
+        restore(tmp_path, codes)
+    with pytest.raises(InputError, match="codes must be finite"):
+        restore(tiny["folder"], codes[:, :3])
+    shutil.copytree(tiny["folder"], tmp_path / "other")
+    config = json.loads((tmp_path / "other" / "config.json").read_text())
+    config["settings"]["lstm_units"] += 1
+    (tmp_path / "other" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="another form than its settings"):
+        restore(tmp_path / "other", codes)
 
 
 def test_a_model_that_differs_is_refused_and_nothing_is_written(tiny, tmp_path, monkeypatch):
