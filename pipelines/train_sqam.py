@@ -31,6 +31,7 @@ from emoji_vae.settings import from_mapping
 from pipelines import glove, phrases, results, sources, views
 from pipelines.checkpoints import Checkpoints
 from pipelines.evaluate import ahead, hits, places, popular
+from pipelines.kin import kin
 from sqam.export import export, quantize
 from sqam.model import SQAM, SQAMSettings
 from sqam.scorer import Scorer
@@ -68,6 +69,9 @@ class TrainSettings:
     cost the emojis that are known more than they give to others."""
     before: float | None = None
     """Leave out the emojis of this Unicode version and later, to measure how unseen ones rank."""
+    kin: float = 0.0
+    """How much an emoji that means nearly the same as a correct one of a sentence or a tweet counts
+    as correct too, times their similarity; 0: it is incorrect. See ``pipelines.kin``."""
     filler: int = 150
     """The vocabulary's first words, of which the filler is drawn."""
     seed: int = 0
@@ -77,6 +81,7 @@ class TrainSettings:
             self.epochs < 1
             or self.patience < 1
             or min(self.sentences, self.tweets, self.labelled_tweets, self.made, self.seed) < 0
+            or not 0 <= self.kin < np.inf
         ):
             raise InputError("epochs and patience must be at least 1, the other numbers at least 0")
 
@@ -101,6 +106,17 @@ WIDTHS = (4, 8, 16, 32, 64)
 def alike(examples: Examples, i: int) -> dict[int, float]:
     """Return an example's correct answers, each of grade 1."""
     return dict.fromkeys(examples.phrases[i].emojis, 1.0)
+
+
+def with_kin(
+    grades: Mapping[int, float], relations: Sequence[Mapping[int, float]], share: float
+) -> dict[int, float]:
+    """Add to correct answers, row -> grade, their kin, each of its best grade."""
+    found: dict[int, float] = {}
+    for row, grade in grades.items():
+        for other, similarity in relations[row].items():
+            found[other] = max(found.get(other, 0.0), share * similarity * grade)
+    return {**found, **grades} if share else dict(grades)
 
 
 def made(
@@ -128,9 +144,20 @@ def made(
 
 
 def batches(
-    examples: Examples, settings: TrainSettings, epoch: int, n_answers: int
+    examples: Examples,
+    settings: TrainSettings,
+    epoch: int,
+    n_answers: int,
+    relations: Sequence[Mapping[int, float]],
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the batches of one epoch, shuffled by the seed and the epoch.
+
+    Args:
+        examples: of the training split.
+        settings: of the run.
+        epoch: from 0.
+        n_answers: how many emojis there are to rank.
+        relations: their kin.
 
     Yields:
         Token ids, int32 (batch, tokens), and grades of the answers, float32 (batch, n_answers):
@@ -141,6 +168,7 @@ def batches(
     for i in examples.of_kind("sentence"):
         # The loss draws one of the correct answers, the first ones of a sentence more often.
         grades = {row: 1 / (1 + at) for at, row in enumerate(examples.phrases[i].emojis)}
+        grades = with_kin(grades, relations, settings.kin)
         chosen += [(examples.ids[i], grades)] * settings.sentences
     shown = [*examples.of_kind("tweet")] * settings.tweets
     labelled = examples.of_kind("labelled tweet")
@@ -151,7 +179,8 @@ def batches(
         shown += [*rng.choice(labelled, size=settings.labelled_tweets, p=chance / chance.sum())]
     for i in shown:
         words = [word for word in examples.ids[i] if rng.random() >= settings.thin]
-        chosen.append((words or examples.ids[i], alike(examples, i)))
+        grades = with_kin(alike(examples, i), relations, settings.kin)
+        chosen.append((words or examples.ids[i], grades))
     chosen += made(examples, settings, rng)
 
     model = settings.model
@@ -221,6 +250,7 @@ def fit(
     validation: Examples,
     folder: Path,
     data: Mapping[str, str],
+    relations: Sequence[Mapping[int, float]],
 ) -> list[dict[str, float]]:
     """Train until the validation figure stops rising; leave the best weights in the model.
 
@@ -232,7 +262,7 @@ def fit(
     """
     kept = Checkpoints(folder, {"settings": dataclasses.asdict(settings), "data": data})
     history = kept.history
-    steps = sum(1 for _ in batches(train, settings, 0, len(model.codes)))
+    steps = sum(1 for _ in batches(train, settings, 0, len(model.codes), relations))
     model.compile_for_training(steps * settings.epochs)
     model.optimizer.build(model.trainable_variables)
     if kept.restore(model):
@@ -246,7 +276,7 @@ def fit(
         model.draw_from(epoch * DRAWS)
         losses: list[float] = []
         shown = tqdm(
-            batches(train, settings, epoch, len(model.codes)),
+            batches(train, settings, epoch, len(model.codes), relations),
             f"epoch {epoch + 1}",
             total=steps,
             leave=False,
@@ -333,7 +363,8 @@ def train(
         None if others is None else others[kept],
     )  # fmt: skip
     hashes = data_hashes(data, vae, settings.glove)
-    history = fit(model, settings, parts["train"], parts["validation"], work, hashes)
+    relations = kin([emoji for emoji, there in zip(names, kept, strict=True) if there])
+    history = fit(model, settings, parts["train"], parts["validation"], work, hashes, relations)
 
     tweets = parts["train"].of_kind("tweet")
     seen = popular([parts["train"].phrases[i].emojis for i in tweets], int(kept.sum()))

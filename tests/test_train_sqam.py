@@ -20,6 +20,7 @@ from pipelines.train_sqam import (
     place_of,
     settings_from,
     views_of,
+    with_kin,
     without,
 )
 from sqam.model import SQAMSettings
@@ -27,6 +28,7 @@ from sqam.scorer import Scorer
 from sqam.text import Vocabulary, tokenize
 
 MODEL = SQAMSettings(batch=4, max_tokens=10)
+ALONE: list[dict[int, float]] = [{}] * 3
 
 
 def examples():
@@ -50,7 +52,7 @@ def test_batches_are_full_and_hold_what_the_settings_say():
     settings = TrainSettings(
         model=MODEL, sentences=2, tweets=4, labelled_tweets=6, made=0, thin=0.0
     )
-    found = list(batches(examples(), settings, 0, n_answers=3))
+    found = list(batches(examples(), settings, 0, 3, ALONE))
     # 2 phrases, 6 labelled tweets and the sentence twice have up to 4 tokens: 10, three batches of
     # 4 of which two rows fill up. The tweet's 4 showings have 6 tokens: one batch, 8 wide.
     assert sorted(ids.shape for ids, _ in found) == [(4, 4), (4, 4), (4, 4), (4, 8)]
@@ -69,7 +71,7 @@ def test_made_sentences_hold_a_phrase_of_their_emoji():
         model=MODEL, sentences=0, tweets=0, labelled_tweets=0, made=100, filler=2
     )
     seen = 0
-    for ids, correct in batches(examples(), settings, 0, n_answers=3):
+    for ids, correct in batches(examples(), settings, 0, 3, ALONE):
         for row, good in zip(ids, correct, strict=True):
             assert good.sum() >= 1
             if good.tolist() == [0, 0, 1]:  # made for emoji 2 alone, which has only "c", id 3
@@ -78,12 +80,32 @@ def test_made_sentences_hold_a_phrase_of_their_emoji():
     assert seen > 5
 
 
+def test_kin_count_as_correct_too():
+    # Emoji 2 has the grade 1 and emoji 0, the sentence's second, 1/2. Emoji 1 is their kin:
+    # 0.5 * 0.8 * 1 by emoji 2, 0.5 * 0.9 * 1/2 by emoji 0; the better one counts. What the sentence
+    # names keeps its own grade, though 0.5 * 0.9 * 1 would be more than none.
+    relations = [{1: 0.9}, {}, {1: 0.8, 0: 0.9}]
+    grades = {2: 1.0, 0: 0.5}
+    assert with_kin(grades, relations, 0.5) == pytest.approx({2: 1.0, 0: 0.5, 1: 0.4})
+    assert with_kin(grades, relations, 0.0) == grades
+    settings = TrainSettings(model=MODEL, sentences=4, made=0, labelled_tweets=0, kin=0.5)
+    rows = [
+        (tuple(i), tuple(map(float, c)))
+        for ids, correct in batches(examples(), settings, 0, 3, relations)
+        for i, c in zip(ids, correct, strict=True)
+    ]
+    half = float(np.float32(0.4))
+    assert rows.count(((1, 4, 0, 0), (0.5, half, 1.0))) >= 4
+    # Names and keywords have no kin: they tell which of near synonyms is meant.
+    assert rows.count(((1, 2, 0, 0), (1.0, 0.0, 0.0))) >= 1
+
+
 def test_one_seed_and_epoch_one_order():
     settings = TrainSettings(model=MODEL, made=20)
 
     def epoch(number, **changes):
         now = dataclasses.replace(settings, **changes)
-        return [ids.tolist() for ids, _ in batches(examples(), now, number, 3)]
+        return [ids.tolist() for ids, _ in batches(examples(), now, number, 3, ALONE)]
 
     assert epoch(3) == epoch(3)
     assert epoch(3) != epoch(4) and epoch(3) != epoch(3, seed=1)
