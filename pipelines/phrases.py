@@ -84,7 +84,7 @@ def _rows(path: Path, *columns: str) -> Iterator[dict[str, str]]:
         raise InputError(f"cannot read {str(path)!r}: {error}; name the data's folder") from error
 
 
-def _part(key: str) -> str:
+def part(key: str) -> str:
     """Put 10 % of the keys aside for the figures and 5 % for early stopping and choices."""
     place = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") / 2**32
     return "held-out" if place < 0.10 else "validation" if place < 0.15 else "train"
@@ -111,7 +111,7 @@ def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = No
         table = "tweet" if "tweet" in kind else "phrase"
         _, _, correct, parts = found.setdefault((table, key), (text, kind, {}, set()))
         correct.update(dict.fromkeys(emojis))
-        parts.add(split or _part(key))
+        parts.add(split or part(key))
 
     for row, emoji in enumerate(catalogue):
         add(emoji.name, [row], "name")
@@ -147,7 +147,7 @@ def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = No
         rows = {catalogue.find(sequence) for sequence in record["emojis"].split()} - {None}
         key = " ".join(tokenize(record["text"]))
         # Its own held-out part is given, so the hash's tenth serves for choices.
-        split = {"held-out": "validation"}.get(_part(key), "train")
+        split = {"held-out": "validation"}.get(part(key), "train")
         split = "held-out" if record["split"] == "val" else split
         add(clean_tweet(record["text"]), sorted(r for r in rows if r is not None), "tweet", split)
     mapping = _rows(data / sources.labels, "label", "emoji-or-name")

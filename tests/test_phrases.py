@@ -57,10 +57,10 @@ def test_clean_tweet_leaves_no_trace_of_the_emoji():
 
 
 def test_part_is_a_fixed_share():
-    parts = [phrases._part(f"phrase {i}") for i in range(4000)]
+    parts = [phrases.part(f"phrase {i}") for i in range(4000)]
     # 10 % and 5 % of 4,000, within four standard deviations (19 and 14).
     assert abs(parts.count("held-out") - 400) < 76 and abs(parts.count("validation") - 200) < 56
-    assert phrases._part("good morning") == phrases._part("good morning")
+    assert phrases.part("good morning") == phrases.part("good morning")
 
 
 def test_a_missing_file_is_named(data):
