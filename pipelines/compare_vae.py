@@ -80,9 +80,12 @@ def _compare(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
             place = "".join(c if c.isalnum() else "-" for c in name)
             folder = options.work / f"{place}-{options.epochs}-{seed}"
             model = fit(settings, shown, folder)
-            config = {"settings": dataclasses.asdict(settings), "versions": results.versions()}
-            export(model, test.pictures, catalogue().sequences, folder / "model", config)
-            rows[name].append(measure(model, folder / "model", test))
+            exported = None
+            if settings.corrections:
+                config = {"settings": dataclasses.asdict(settings), "versions": results.versions()}
+                exported = folder / "model"
+                export(model, test.pictures, catalogue().sequences, exported, config)
+            rows[name].append(measure(model, exported, test))
             print(f"{name}, seed {seed}: {_line(rows[name][-1])}", flush=True)
             results.write(
                 options.output,

@@ -11,6 +11,7 @@ given again.
 
 import argparse
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -318,14 +319,25 @@ class Test:
         }
 
 
-def measure(model: EmojiVAE, exported: Path, test: Test) -> dict[str, float]:
-    """Return the figures of one training run: a model, and the folder that it was exported to."""
-    codec = Codec.load(exported, threads=1)
-    codes = EmojiCodes.load(exported / "codes.npz").codes
+def measure(model: EmojiVAE, exported: Path | None, test: Test) -> dict[str, float]:
+    """Return the figures of one training run: a model, and the folder that it was exported to.
+
+    Without that they are those of the model itself, without corrections: what is exported has
+    codes of 16 numbers.
+    """
+    encode: Callable[[np.ndarray], np.ndarray]
+    decode: Callable[[np.ndarray], np.ndarray]
+    if exported is None:
+        encode, decode = functools.partial(means_of, model), functools.partial(pictures_of, model)
+        codes = encode(test.pictures)
+    else:
+        codec = Codec.load(exported, threads=1)
+        encode, decode = codec.encode, codec.decode
+        codes = EmojiCodes.load(exported / "codes.npz").codes
     pictures = test.pictures[test.held_out]
     loss = model.evaluate(pictures, batch_size=256, verbose=0, return_dict=True)
     return {
-        **test.figures(codec.encode, codec.decode, codes),
+        **test.figures(encode, decode, codes),
         "held-out loss": loss["loss"],
         "held-out reconstruction": loss["reconstruction"],
         "held-out KL": loss["kl"],
@@ -337,11 +349,11 @@ def fit_prior(codes: np.ndarray, seed: int = 0) -> Prior:
 
     The number of components is the one that serves codes best that it was not fitted to: every
     fifth one, by the mean log-likelihood. A little is added to the variances, since components of
-    few codes would be flat.
+    few codes would be flat, and all of them where a training collapsed and codes hardly differ.
     """
 
     def mixture(components: int, some: np.ndarray) -> GaussianMixture:
-        floor = 0.02 * float(codes.var(axis=0).mean())
+        floor = max(0.02 * float(codes.var(axis=0).mean()), 1e-6)
         return GaussianMixture(components, reg_covar=floor, random_state=seed).fit(some)
 
     codes = codes.astype(np.float64)

@@ -537,6 +537,9 @@ def test_a_prior_is_the_same_each_time():
     assert fit_prior(codes[:7]).weights.tolist() == [1]
     flat = fit_prior(codes[:, :1].repeat(16, axis=1))
     assert np.isfinite(flat.log_density(codes)).all()
+    # So have codes of a training that collapsed, which gives all pictures nearly the same.
+    collapsed = fit_prior(1e-6 * codes)
+    assert np.isfinite(collapsed.log_density(1e-6 * codes)).all()
 
 
 @pytest.mark.parametrize(
