@@ -9,8 +9,7 @@ from pipelines.kin import MIN_SIMILARITY, kin
 
 
 def emoji(name, *keywords):
-    values = {"sequence": name, "name": name, "keywords": keywords, "group": "g", "version": "1.0"}
-    return Emoji(**{field: values.get(field) for field in Emoji._fields})
+    return Emoji(name, name, keywords, "group", "1.0")
 
 
 def test_by_hand():

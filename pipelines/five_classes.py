@@ -1,0 +1,316 @@
+"""The Emojifier's five classes ❤️ ⚾ 😄 😞 🍴 by cosine: no softmax, no head, the one scoring path.
+
+    python -m pipelines.five_classes                       # the table; about 20 s a seed
+    python -m pipelines.five_classes --search              # choose how to tune, by cross-validation
+    python -m pipelines.five_classes --model build/sqam/default-0/model --output x.json
+
+Three settings: the shipped model as it is (zero-shot), the shipped model tuned on the 132 training
+sentences, and the same network trained on nothing but these. Each is exported and read through
+``Scorer.classify``. What is tuned with is chosen by cross-validation on the training sentences.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from keras import ops
+from sklearn.model_selection import RepeatedStratifiedKFold
+from tqdm import tqdm
+
+from emoji_vae.codes import EmojiCodes
+from emoji_vae.command import Parser, run
+from emoji_vae.errors import InputError
+from emoji_vae.locations import asset
+from pipelines import phrases, results
+from sqam.export import export, restore
+from sqam.model import SQAM
+from sqam.scorer import Scorer
+from sqam.text import Vocabulary, pad, tokenize
+
+EMOJIS = ("❤️", "⚾", "😄", "😞", "🍴")
+"""The classes 0 to 4."""
+
+READINGS = {
+    "not feeling happy": "😞",
+    "not happy": "😞",
+    "this movie is not good and not enjoyable": "😞",
+    "I adore you": "❤️",
+    "I do not want to joke": "😞",
+}
+"""Sentences that Emojifiers are tried with, and what they mean."""
+
+FILES = {"train": Path("emojiset/train.csv"), "test": Path("emojiset/test.csv")}
+
+
+@dataclasses.dataclass(frozen=True)
+class TuneSettings:
+    """How the five classes are trained.
+
+    Attributes:
+        epochs: over the training sentences.
+        learning_rate: at first; it falls to 0 along a cosine.
+        batch: sentences a step.
+        margin: of the hinge loss.
+        dropout: on the pooled sentence.
+        word_dropout: share of the tokens hidden.
+        tokens: of a sentence that are read.
+    """
+
+    epochs: int = 20
+    learning_rate: float = 0.001
+    batch: int = 33
+    margin: float = 0.5
+    dropout: float = 0.5
+    word_dropout: float = 0.1
+    tokens: int = 16
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if min(self.epochs, self.batch, self.tokens) < 1:
+            raise InputError("epochs, batch and tokens must be at least 1")
+        if not (self.learning_rate > 0 and 0 <= self.dropout < 1 and 0 <= self.word_dropout < 1):
+            raise InputError("the rate must be above 0, and the dropouts from 0 to below 1")
+
+    def of_model(self) -> dict[str, Any]:
+        """Return those that are settings of the network."""
+        names = ("learning_rate", "batch", "margin", "dropout", "word_dropout")
+        return {name: getattr(self, name) for name in names}
+
+
+TUNED = TuneSettings()
+"""What ``--search`` chose for the shipped model."""
+ALONE = TuneSettings(epochs=60, learning_rate=0.002)
+"""For the network without any other training, which must learn more."""
+GRID = {
+    "epochs": (10, 20, 40),
+    "learning_rate": (0.0003, 0.001),
+    "dropout": (0.3, 0.6),
+    "word_dropout": (0.1, 0.25),
+}
+"""What ``--search`` tries."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sentences:
+    """Texts with their classes, int (n,), rows of `EMOJIS`."""
+
+    texts: list[str]
+    labels: np.ndarray
+
+
+def read(path: Path) -> Sentences:
+    """Read a CSV file with the columns sentence and label (0 to 4).
+
+    Raises:
+        InputError: the file cannot be read, lacks a column or sentences, or has another label.
+    """
+    rows = list(phrases._rows(path, "sentence", "label"))
+    for number, row in enumerate(rows, start=1):
+        if row["label"] not in {"0", "1", "2", "3", "4"}:
+            raise InputError(
+                f"{str(path)!r}, sentence {number}: the label is {row['label']!r:.60}; it must be "
+                "0 to 4"
+            )
+    if not rows:
+        raise InputError(f"{str(path)!r} holds no sentence; name a file with some")
+    labels = np.array([int(row["label"]) for row in rows])
+    return Sentences([row["sentence"] for row in rows], labels)
+
+
+class Tuner:
+    """A model that can be trained again and again from where it began.
+
+    Args:
+        model: as it begins.
+        vocabulary: its words.
+        settings: of the training; those that belong to the network must be in the model's already.
+        steps: of a training, for the schedule of the learning rate.
+    """
+
+    def __init__(
+        self, model: SQAM, vocabulary: Vocabulary, settings: TuneSettings, sentences: int
+    ) -> None:
+        self.model = model
+        self._vocabulary = vocabulary
+        self._settings = settings
+        self._sentences = sentences
+        model.compile_for_training(settings.epochs * -(-sentences // settings.batch))
+        model.optimizer.build(model.trainable_variables)
+        variables = [*model.variables, *model.optimizer.variables]
+        self._beginning = [(variable, ops.convert_to_numpy(variable)) for variable in variables]
+
+    def ids(self, texts: Sequence[str]) -> np.ndarray:
+        """Return token ids, int32 (n, tokens)."""
+        tokens = self._settings.tokens
+        return pad([self._vocabulary.ids(text, tokens) for text in texts], tokens)
+
+    def fit(self, sentences: Sentences, seed: int) -> None:
+        """Train from the beginning. A sentence without a known word teaches nothing."""
+        for variable, value in self._beginning:
+            variable.assign(value)
+        rng = np.random.default_rng(seed)
+        ids = self.ids(sentences.texts)
+        correct = np.eye(len(EMOJIS), dtype=np.float32)[sentences.labels]
+        written = np.flatnonzero(ids.any(axis=1))
+        batch = self._settings.batch
+        for epoch in range(self._settings.epochs):
+            self.model.draw_from(1_000_000 * (1000 * seed + epoch))
+            order = rng.permutation(written)
+            # Full batches only, since each shape is compiled: the last one is filled up.
+            order = np.concatenate([order, rng.choice(written, size=-len(order) % batch)])
+            for rows in order.reshape(-1, batch):
+                self.model.train_on_batch(ids[rows], correct[rows])
+
+    def accuracy(self, sentences: Sentences) -> float:
+        """Return the share of sentences, in [0, 1], whose nearest answer is the right one."""
+        found = ops.convert_to_numpy(self.model(self.ids(sentences.texts))).argmax(axis=1)
+        return float((found == sentences.labels).mean())
+
+
+def cross_validate(
+    folder: Path, codes: EmojiCodes, train: Sentences, settings: TuneSettings, repeats: int
+) -> float:
+    """Return the mean accuracy on the parts that five folds leave out, ``repeats`` times over."""
+    model = restore(folder, codes.codes, **settings.of_model())
+    vocabulary = Scorer.load(folder).vocabulary
+    folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=repeats, random_state=0)
+    tuner = Tuner(model, vocabulary, settings, len(train.texts) * 4 // 5)
+    found = []
+    for seed, (inner, outer) in enumerate(folds.split(train.texts, train.labels)):
+        tuner.fit(_part(train, inner), seed)
+        found.append(tuner.accuracy(_part(train, outer)))
+    return float(np.mean(found))
+
+
+def _part(sentences: Sentences, rows: np.ndarray) -> Sentences:
+    return Sentences([sentences.texts[row] for row in rows], sentences.labels[rows])
+
+
+def measure(scorer: Scorer, codes: EmojiCodes, train: Sentences, test: Sentences) -> dict[str, Any]:
+    """Measure a model through the scoring path.
+
+    Returns:
+        Accuracies in [0, 1] on the test sentences, on those of them that do not stand in the
+        training part too, and on the training part; how it reads each of `READINGS`; the confusion
+        matrix, rows the truth. A sentence without a known word is a mistake.
+    """
+    known = {" ".join(tokenize(text)) for text in train.texts}
+    fresh = np.array([" ".join(tokenize(text)) not in known for text in test.texts])
+    named = list(codes.names)
+
+    def right(sentences: Sentences) -> np.ndarray:
+        found = scorer.classify(sentences.texts, codes)
+        return np.array(
+            [name == named[label] for name, label in zip(found, sentences.labels, strict=True)]
+        )
+
+    hits = right(test)
+    confusion = np.zeros((len(named), len(named)), dtype=int)
+    for name, label in zip(scorer.classify(test.texts, codes), test.labels, strict=True):
+        if name is not None:
+            confusion[label, named.index(name)] += 1
+    readings = dict(zip(READINGS, scorer.classify(list(READINGS), codes), strict=True))
+    return {
+        "test": float(hits.mean()),
+        "test, not in train": float(hits[fresh].mean()),
+        "train": float(right(train).mean()),
+        "readings right": float(np.mean([readings[text] == READINGS[text] for text in READINGS])),
+        "readings": readings,
+        "confusion": confusion.tolist(),
+    }
+
+
+def sample(words: Sequence[str]) -> list[str]:
+    """Return a thousand texts to compare an export by: any will do."""
+    return [" ".join(pair) for pair in itertools.pairwise(words[:1001])]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    parser = Parser(prog="python -m pipelines.five_classes", description=__doc__)
+    add = parser.add_argument
+    add("--seeds", type=int, nargs="+", default=list(range(10)))
+    add("--model", type=Path, default=asset("models", "sqam"), help="folder of the trained model")
+    add("--codes", type=Path, default=asset("models", "vae", "codes.npz"), help="its answers")
+    add("--data", type=Path, default=phrases.DATA, help="folder with emojiset/{train,test}.csv")
+    add("--output", type=Path, default=asset("results", "five-classes.json"), help="results file")
+    add("--search", action="store_true", help="print a cross-validation of settings, and end")
+    add("--repeats", type=int, default=1, help="of the five folds of --search")
+    return run(parser.prog, lambda: _work(parser.parse_args(argv), argv))
+
+
+def _work(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
+    train, test = (read(options.data / FILES[part]) for part in ("train", "test"))
+    codes = EmojiCodes.load(options.codes).select(EMOJIS)
+    if options.search:
+        _search(options, codes, train)
+        return
+    runs: dict[str, list[dict[str, Any]]] = {"tuned": [], "alone": []}
+    zero_shot = measure(Scorer.load(options.model), codes, train, test)
+    words = Scorer.load(options.model).vocabulary.words
+    jobs = [(name, seed) for name in runs for seed in options.seeds]
+    for name, seed in tqdm(jobs, "trainings", leave=False, disable=None):
+        settings = TUNED if name == "tuned" else ALONE
+        model = restore(options.model, codes.codes, **settings.of_model())
+        if name == "alone":
+            # The same network as it was before any training; the word vectors are GloVe's.
+            vectors = model.embedding.get_weights()[0][1:]
+            model = SQAM(model.settings, vectors, codes.codes, seed)
+        tuner = Tuner(model, Vocabulary(words), settings, len(train.texts))
+        tuner.fit(train, seed)
+        with tempfile.TemporaryDirectory() as folder:
+            export(model, words, Path(folder), {}, codes, sample(words))
+            runs[name].append({"seed": seed, **measure(Scorer.load(folder), codes, train, test)})
+    found = {"zero-shot": zero_shot} | {name: _spread(rows) for name, rows in runs.items()}
+    results.write(
+        options.output,
+        {
+            "command": results.command("pipelines.five_classes", argv),
+            "classes": EMOJIS,
+            "settings": {"tuned": dataclasses.asdict(TUNED), "alone": dataclasses.asdict(ALONE)},
+            "seeds": options.seeds,
+            "figures": found,
+            "runs": runs,
+            "data": {
+                **results.hashes([options.data / file for file in FILES.values()]),
+                **results.hashes([options.model / "question.onnx", options.model / "answer.onnx"]),
+                **results.hashes([options.codes]),
+            },
+            "versions": results.versions(),
+        },
+    )
+    print(f"{'':12}  {'test':>15}  {'not in train':>15}  {'readings right':>15}")
+    for name, row in found.items():
+        cells = [_cell(row[key]) for key in ("test", "test, not in train", "readings right")]
+        print(f"{name:12}  {'  '.join(f'{cell:>15}' for cell in cells)}")
+
+
+def _search(options: argparse.Namespace, codes: EmojiCodes, train: Sentences) -> None:
+    for values in itertools.product(*GRID.values()):
+        changes: dict[str, Any] = dict(zip(GRID, values, strict=True))
+        settings = dataclasses.replace(TUNED, **changes)
+        mean = cross_validate(options.model, codes, train, settings, options.repeats)
+        print(f"{mean:.4f}  {changes}", flush=True)
+
+
+def _spread(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        key: results.spread([row[key] for row in rows])
+        for key in ("test", "test, not in train", "train", "readings right")
+    }
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.1%}"
+    return f"{value['mean']:.1%}" + (f" ± {value['sd']:.1%}" if value["sd"] is not None else "")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""The five classes by cosine: reading the sentences, tuning, measuring."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("keras", reason="needs the extra train")
+
+from conftest import WORDS
+
+from emoji_vae.codes import EmojiCodes
+from emoji_vae.errors import InputError
+from pipelines import five_classes, phrases
+from pipelines.five_classes import (
+    EMOJIS,
+    FILES,
+    READINGS,
+    Sentences,
+    Tuner,
+    TuneSettings,
+    main,
+    measure,
+    read,
+)
+from sqam.export import restore
+from sqam.scorer import Scorer
+from sqam.text import Vocabulary
+
+
+def write(path, rows, header=("sentence", "label")):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def test_read(tmp_path):
+    write(tmp_path / "a.csv", [("love you", 0), ("a, b", 4)])
+    found = read(tmp_path / "a.csv")
+    assert found.texts == ["love you", "a, b"] and found.labels.tolist() == [0, 4]
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "said"),
+    [
+        ([("hi", 5)], ("sentence", "label"), "sentence 1: the label is '5'"),
+        ([("hi", 1), ("hi", "")], ("sentence", "label"), "sentence 2"),
+        ([], ("sentence", "label"), "holds no sentence"),
+        ([("hi", 1)], ("text", "label"), "no column 'sentence'"),
+    ],
+)
+def test_wrong_files(tmp_path, rows, header, said):
+    write(tmp_path / "a.csv", rows, header)
+    with pytest.raises(InputError, match=said):
+        read(tmp_path / "a.csv")
+
+
+def test_the_data():
+    if not (phrases.DATA / FILES["train"]).is_file():
+        pytest.skip(f"needs the data in {phrases.DATA}")
+    train, test = (read(phrases.DATA / file) for file in FILES.values())
+    assert (len(train.texts), len(test.texts)) == (132, 56)
+
+
+@pytest.mark.parametrize(
+    "change", [{"epochs": 0}, {"learning_rate": 0.0}, {"dropout": 1.0}, {"tokens": 0}]
+)
+def test_settings_out_of_range(change):
+    with pytest.raises(InputError, match="must be"):
+        TuneSettings(**change)
+
+
+CLASSES = ["love you", "the", "happy", "not happy", "pizza"]
+
+
+def tuner(tiny, **changes):
+    settings = TuneSettings(
+        **{"epochs": 60, "batch": 5, "learning_rate": 0.02, "dropout": 0.0, "tokens": 7,
+           "word_dropout": 0.0} | changes
+    )  # fmt: skip
+    codes = tiny["codes"].select(EMOJIS)
+    model = restore(tiny["folder"], codes.codes, **settings.of_model())
+    return Tuner(model, Vocabulary(WORDS), settings, 5)
+
+
+def test_tuning_learns_and_begins_anew(tiny):
+    sentences = Sentences(CLASSES, np.arange(5))
+    one = tuner(tiny, word_dropout=0.05)
+    before = one.model.question_vectors(one.ids(CLASSES))
+    one.fit(sentences, seed=0)
+    assert one.accuracy(sentences) == 1.0
+    first = one.model.question_vectors(one.ids(CLASSES))
+    assert np.abs(first - before).max() > 0.1
+    # The same training again, whatever was trained before it; another seed's is another.
+    one.fit(sentences, seed=0)
+    np.testing.assert_array_equal(one.model.question_vectors(one.ids(CLASSES)), first)
+    one.fit(sentences, seed=1)
+    assert np.abs(one.model.question_vectors(one.ids(CLASSES)) - first).max() > 1e-3
+
+
+def test_a_sentence_without_a_known_word_teaches_nothing(tiny):
+    one = tuner(tiny, epochs=2)
+    one.fit(Sentences(["qwxz", *CLASSES[1:]], np.arange(5)), seed=0)
+    weights = [np.asarray(weight) for weight in one.model.trainable_variables]
+    assert all(np.isfinite(weight).all() for weight in weights)
+
+
+def test_measure_by_hand(tiny):
+    class Fixed(Scorer):
+        """Reads a text by its first word."""
+
+        def __init__(self):
+            pass
+
+        def classify(self, sentences, candidates):
+            first = {"love": "❤️", "pizza": "🍴", "not": "😞", "i": "❤️"}
+            return [first.get(text.split()[0].lower()) for text in sentences]
+
+    train = Sentences(["Love me", "the"], np.array([0, 1]))
+    # "love me" stands in train, whatever its case. Right: 0, 4; wrong: 3 read as 0; unknown: 2.
+    test = Sentences(["love me", "pizza", "love none", "what"], np.array([0, 4, 3, 2]))
+    found = measure(Fixed(), tiny["codes"].select(EMOJIS), train, test)
+    assert found["test"] == 2 / 4
+    assert found["test, not in train"] == 1 / 3
+    assert found["train"] == 1 / 2
+    confusion = np.zeros((5, 5), int)
+    confusion[0, 0] = confusion[4, 4] = confusion[3, 0] = 1
+    assert found["confusion"] == confusion.tolist()
+    # "this movie ..." is unknown, "I do not want to joke" is read as a heart: 3 of 5.
+    assert found["readings right"] == 3 / 5 and list(found["readings"]) == list(READINGS)
+
+
+def test_the_command(tiny, tmp_path, monkeypatch, capsys):
+    rows = [(text, label) for label, text in enumerate(CLASSES)]
+    write(tmp_path / FILES["train"], rows * 5)
+    write(tmp_path / FILES["test"], [*rows[1:], ("i love pizza", 4)])
+    tiny["codes"].save(tmp_path / "codes.npz")
+    quick = TuneSettings(epochs=2, batch=25, tokens=7)
+    monkeypatch.setattr(five_classes, "TUNED", quick)
+    monkeypatch.setattr(five_classes, "ALONE", quick)
+    monkeypatch.setattr(five_classes, "GRID", {"epochs": (1, 2)})
+    # `export` compares on a thousand texts; ten words make some, again and again.
+    monkeypatch.setattr(five_classes, "sample", lambda words: tiny["sentences"])
+    common = ["--model", str(tiny["folder"]), "--codes", str(tmp_path / "codes.npz")]
+    common += ["--data", str(tmp_path)]
+    output = tmp_path / "x.json"
+    assert main([*common, "--seeds", "0", "1", "--output", str(output)]) == 0
+    found = json.loads(output.read_text("utf-8"))
+    codes = EmojiCodes.load(tmp_path / "codes.npz").select(EMOJIS)
+    texts = [*CLASSES[1:], "i love pizza"]
+    zero_shot = Scorer.load(tiny["folder"]).classify(texts, codes)
+    meant = [*EMOJIS[1:], "🍴"]
+    right = np.mean([name == emoji for name, emoji in zip(zero_shot, meant, strict=True)])
+    assert found["figures"]["zero-shot"]["test"] == pytest.approx(right)
+    for name in ("tuned", "alone"):
+        tests = [row["test"] for row in found["runs"][name]]
+        assert [row["seed"] for row in found["runs"][name]] == [0, 1]
+        assert found["figures"][name]["test"]["mean"] == pytest.approx(np.mean(tests), abs=1e-5)
+    assert found["settings"]["tuned"]["epochs"] == 2
+    capsys.readouterr()
+    assert main([*common, "--search"]) == 0
+    assert capsys.readouterr().out.count("epochs") == 2
+    assert main([*common[:-1], str(tmp_path / "none")]) == 2
+    assert "none/emojiset/train.csv" in capsys.readouterr().err
