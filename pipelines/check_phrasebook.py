@@ -54,7 +54,7 @@ def read(path: Path) -> tuple[list[Line], list[str]]:
         raise InputError(f"cannot read {str(path)!r}: {error}; name a phrasebook file") from error
     good, wrong = [], []
     for number, line in enumerate(lines, start=1):
-        place = f"{path.name}:{number}"
+        place = f"{path.parent.name}/{path.name}:{number}"
         found = _line(place, line)
         if isinstance(found, Line):
             good.append(found)
@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(options: argparse.Namespace) -> None:
-    own = sorted(asset("phrasebook").glob("*.jsonl"))
+    own = sorted(asset("phrasebook").rglob("*.jsonl"))
     files = [*own, *(file for file in options.files if file.resolve() not in own)]
     lines, wrong = [], []
     for file in files:

@@ -88,10 +88,9 @@ TUNED = TuneSettings()
 ALONE = TuneSettings(epochs=60, learning_rate=0.002)
 """For the network without any other training, which must learn more."""
 GRID = {
-    "epochs": (10, 20, 40),
-    "learning_rate": (0.0003, 0.001),
-    "dropout": (0.3, 0.6),
-    "word_dropout": (0.1, 0.25),
+    "epochs": (20, 40),
+    "learning_rate": (0.001, 0.003),
+    "dropout": (0.3, 0.5),
 }
 """What ``--search`` tries."""
 

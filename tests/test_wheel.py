@@ -108,7 +108,14 @@ def test_wheel_says_what_it_is(wheel):
     assert re.search(r"^Name: emoji-sqam$", metadata, re.MULTILINE)
     assert re.search(r"^Requires-Python: >=3\.11$", metadata, re.MULTILINE)
     base = re.findall(r"^Requires-Dist: ([\w-]+)(?!.*extra ==)", metadata, re.MULTILINE)
-    assert {name.lower() for name in base} == {"numpy", "pillow", "emoji", "onnxruntime", "sentencex", "tqdm"}
+    assert {name.lower() for name in base} == {
+        "numpy",
+        "pillow",
+        "emoji",
+        "onnxruntime",
+        "sentencex",
+        "tqdm",
+    }
     assert "sqam = sqam.cli:main" in scripts
     assert "emoji-vae = emoji_vae.cli:main" in scripts
 
