@@ -58,6 +58,13 @@ class _Graph:
         self.constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
+    def matrix(self, value: np.ndarray) -> str:
+        """Keep a matrix in half precision, which ``halve`` gave it; it is computed with in full.
+
+        The runtime casts it once, when it opens the graph.
+        """
+        return self.add("Cast", self.constant(value.astype(np.float16)), to=TensorProto.FLOAT)
+
     def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
         names = [f"{operator}_{len(self.nodes)}_{i}" for i in range(outputs)]
         self.nodes.append(helper.make_node(operator, list(inputs), names, **attributes))
@@ -66,7 +73,7 @@ class _Graph:
     def dense(self, x: str, layers: Sequence[Any]) -> str:
         for layer in layers:
             kernel, bias = layer.get_weights()
-            x = self.add("Gemm", x, self.constant(kernel), self.constant(bias))
+            x = self.add("Gemm", x, self.matrix(kernel), self.constant(bias))
             x = self.add({"relu": "Relu", "tanh": "Tanh"}[layer.activation.__name__], x)
         return x
 
@@ -89,13 +96,28 @@ def _gates(kernel: np.ndarray) -> np.ndarray:
     return np.concatenate([i, o, f, c], axis=-1)
 
 
+def halve(model: "SQAM") -> None:
+    """Round the networks' matrices to half precision, so that storing them so loses nothing more.
+
+    The word vectors are left alone.
+    """
+    for variable in model.trainable_variables:
+        if len(variable.shape) >= 2 and variable is not model.embedding.embeddings:
+            variable.assign(np.asarray(variable).astype(np.float16).astype(np.float32))
+
+
 def question_graph(model: "SQAM") -> onnx.ModelProto:
     """Build the question tower: word vectors (tokens, n, dimensions), lengths (n,) -> (n, space).
 
     Time comes first, as the LSTM operator wants it. Steps at and beyond a sentence's length do not
     count.
+
+    Raises:
+        InputError: the model has convolutions or attention.
     """
     settings, graph = model.settings, _Graph()
+    if settings.convolutions or settings.attention:
+        raise InputError("this export knows a bi-LSTM alone, without convolutions or attention")
     directions = [
         layer.get_weights() for layer in (model.lstm.forward_layer, model.lstm.backward_layer)
     ]
@@ -105,7 +127,8 @@ def question_graph(model: "SQAM") -> onnx.ModelProto:
     biases = np.stack([_gates(bias) for _, _, bias in directions])
     biases = np.concatenate([biases, np.zeros_like(biases)], axis=1)
     states = graph.add(
-        "LSTM", "vectors", *map(graph.constant, (weights, recurrent, biases)), "lengths",
+        "LSTM", "vectors", graph.matrix(weights), graph.matrix(recurrent),
+        graph.constant(biases), "lengths",
         hidden_size=settings.lstm_units, direction="bidirectional",
     )  # fmt: skip
     x = graph.add("Transpose", states, perm=[2, 0, 1, 3])  # (n, tokens, 2, units)
@@ -161,8 +184,9 @@ def export(
     """Write the model that ``Scorer`` loads, if it answers as Keras does.
 
     Args:
-        model: trained; its word vectors are written as int8 where they were not tuned (then they
-            must be ``quantize``'s own, so that nothing is lost), else as float32.
+        model: trained; its matrices are rounded by ``halve``. Its word vectors are written as int8
+            where they were not tuned (then they must be ``quantize``'s own, so that nothing is
+            lost), else as float32.
         words: the vocabulary, in the order of the word vectors.
         folder: is made; existing files are replaced once the new ones have passed.
         config: goes into ``config.json`` beside the settings.
@@ -182,6 +206,7 @@ def export(
         table, scales = vectors, np.ones((len(vectors), 1), dtype=np.float32)
     else:
         table, scales = quantize(vectors)
+    halve(model)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as temporary:
         new = Path(temporary)
@@ -257,6 +282,8 @@ def _constants(path: Path) -> dict[str, list[list[np.ndarray]]]:
     found: dict[str, list[list[np.ndarray]]] = {}
     for node in graph.node:
         values = [constants[name] for name in node.input if name in constants]
+        if node.op_type == "Cast" and values:
+            constants[node.output[0]] = values[0].astype(np.float32)
         found.setdefault(node.op_type, []).append(values)
     return found
 

@@ -42,6 +42,15 @@ class SQAMSettings:
     """Units of the LSTM in each direction."""
     pool: Literal["max", "windows"] = "max"
     """``max``: over the sentence; ``windows``: over each 10 steps, then flattened."""
+    convolutions: tuple[int, ...] = ()
+    """Widths, in tokens, of 1-D convolutions of the word vectors (relu, their largest value over
+    the sentence), beside the LSTM; () for none. Yoon Kim: Convolutional Neural Networks for
+    Sentence Classification (EMNLP 2014)."""
+    filters: int = 64
+    """Channels of each of them."""
+    attention: bool = False
+    """Pool the LSTM's states by attention as well, as DeepMoji does: their mean weighted by the
+    softmax of a learnt score, beside ``pool``."""
     question_units: tuple[int, ...] = (256,)
     """relu layers of the question tower alone."""
     code_size: int = 16
@@ -56,6 +65,8 @@ class SQAMSettings:
     """On the pooled sentence, in training."""
     word_dropout: float = 0.1
     """Share of the tokens hidden in training."""
+    vector_dropout: float = 0.0
+    """On the word vectors, in training."""
     view_share: float = 0.5
     """Share of the answers that a step shows as another view, where ``SQAM`` has views."""
     margin: float = 0.5
@@ -105,6 +116,8 @@ class SQAMSettings:
             "vocabulary": self.vocabulary,
             "max_tokens": self.max_tokens,
             "lstm_units": self.lstm_units,
+            "convolutions": min(self.convolutions, default=1),
+            "filters": self.filters,
             "question_units": min(self.question_units, default=0),
             "code_size": self.code_size,
             "answer_units": min(self.answer_units, default=0),
@@ -116,7 +129,7 @@ class SQAMSettings:
         for name, size in sizes.items():
             if size < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("dropout", "word_dropout", "view_share"):
+        for name in ("dropout", "word_dropout", "vector_dropout", "view_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
 
@@ -227,6 +240,15 @@ class SQAM(keras.Model):
         self.lstm = layers.Bidirectional(
             layers.LSTM(settings.lstm_units, return_sequences=True), name="bilstm"
         )
+        self.convolutions = [
+            layers.Conv1D(
+                settings.filters, width, padding="same", activation="relu", name=f"conv_{width}"
+            )
+            for width in settings.convolutions
+        ]
+        self.attention = (
+            layers.Dense(1, use_bias=False, name="attention") if settings.attention else None
+        )
 
         def dense(units: tuple[int, ...], name: str) -> list[layers.Dense]:
             return [layers.Dense(n, "relu", name=f"{name}_{i}") for i, n in enumerate(units)]
@@ -267,15 +289,45 @@ class SQAM(keras.Model):
             kept = keras.random.uniform(ops.shape(ids), seed=self.seed_generator)
             ids = ops.where(kept < settings.word_dropout, 0, ids)
             # Hidden words leave no gap for the mask to trip over: a zero vector in their place.
-        vectors = self.embedding(ids)
+        return self.questions_of(self.embedding(ids), written, training)
+
+    def questions_of(self, vectors: Any, written: Any, training: bool = False) -> Any:
+        """Put sentences into the space: their word vectors (n, tokens, dimensions) -> (n, space).
+
+        Args:
+            vectors: floats; what stands where nothing is written does not count with
+                ``settings.mask``.
+            written: bool (n, tokens), False for padding.
+            training: drop out.
+        """
+        settings = self.settings
+        if training and settings.vector_dropout:
+            vectors = keras.random.dropout(
+                vectors, settings.vector_dropout, seed=self.seed_generator
+            )
         if settings.mask:
-            x = self.lstm(vectors, mask=written)
-            x = ops.max(ops.where(written[..., None], x, -1e9), axis=1)
+            states = self.lstm(vectors, mask=written)
         else:
-            x = self.lstm(vectors)
+            states = self.lstm(vectors)
+            written = ops.ones_like(written)
+
+        def largest(x: Any) -> Any:
+            return ops.max(ops.where(written[..., None], x, -1e9), axis=1)
+
+        if settings.pool == "max":
+            pooled = [largest(states)]
+        else:
             windows = settings.max_tokens // 10
-            x = ops.reshape(x[:, : windows * 10], (-1, windows, 10, 2 * settings.lstm_units))
-            x = ops.reshape(ops.max(x, axis=2), (-1, windows * 2 * settings.lstm_units))
+            x = ops.reshape(states[:, : windows * 10], (-1, windows, 10, 2 * settings.lstm_units))
+            pooled = [ops.reshape(ops.max(x, axis=2), (-1, windows * 2 * settings.lstm_units))]
+        if self.attention is not None:
+            weights = ops.where(written[..., None], self.attention(states), -1e9)
+            pooled.append(ops.sum(ops.softmax(weights, axis=1) * states, axis=1))
+        if settings.convolutions:
+            # Zeros beyond the sentence, as the convolution itself puts them beyond the padding.
+            shown = ops.where(written[..., None], vectors, 0.0)
+            pooled += [largest(layer(shown)) for layer in self.convolutions]
+        x = ops.concatenate(pooled, axis=-1) if len(pooled) > 1 else pooled[0]
         if training and settings.dropout:
             x = keras.random.dropout(x, settings.dropout, seed=self.seed_generator)
         for layer in [*self.question_layers, *self.shared_layers]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from emoji_vae.errors import InputError
+from emoji_vae.locations import asset
 from sqam.model import PRESETS, SQAM, SQAMSettings, hinge_contrastive, unit
 
 SMALL = {
@@ -84,6 +85,88 @@ def test_padding_does_not_count():
     assert np.abs(short - padded).max() < 1e-6
     beside_longer = np.asarray(model.questions(np.array([[3, 1, 2, 0, 0], [1, 2, 3, 4, 5]])))
     assert np.abs(short[0] - beside_longer[0]).max() < 1e-6
+
+
+SIDES = [
+    {"convolutions": (1, 2, 3), "filters": 4},
+    {"attention": True},
+    {"convolutions": (2,), "filters": 4, "attention": True},
+]
+
+
+@pytest.mark.parametrize("side", SIDES, ids=lambda side: " ".join(side))
+def test_padding_does_not_count_in_other_text_sides(side):
+    model = small_model(tune_embedding=True, **side)
+    # What stands for padding may be anything, once training has moved it.
+    rows = model.embedding.get_weights()[0]
+    rows[0] = 7.0
+    model.embedding.set_weights([rows])
+    short = np.asarray(model.questions(np.array([[3, 1, 2]])))
+    padded = np.asarray(model.questions(np.array([[3, 1, 2, 0, 0, 0], [1, 2, 3, 4, 5, 6]])))
+    assert np.abs(short[0] - padded[0]).max() < 1e-6
+    plain = np.asarray(small_model(tune_embedding=True).questions(np.array([[3, 1, 2]])))
+    assert np.abs(short - plain).max() > 1e-4
+
+
+def test_text_sides_have_the_weights_they_name():
+    def weights(**side):
+        return sum(int(np.prod(w.shape)) for w in small_model(**side).trainable_weights)
+
+    plain = weights()
+    # Attention: a score of 2 * 3 states without a bias, and 6 more inputs to the 8 units after it.
+    assert weights(attention=True) == plain + 6 + 6 * 8
+    # Convolutions of 5-D vectors: 2 * 5 * 4 + 4 and 3 * 5 * 4 + 4, and 8 more inputs to 8 units.
+    assert weights(convolutions=(2, 3), filters=4) == plain + 44 + 64 + 8 * 8
+    assert small_model().attention is None and small_model().convolutions == []
+
+
+def test_attention_without_preference_is_the_mean():
+    model = small_model(attention=True)
+    model.attention.set_weights([np.zeros((6, 1), "float32")])
+    vectors = model.embedding(np.array([[3, 1, 2, 0]]))
+    states = np.asarray(model.lstm(vectors, mask=np.array([[True, True, True, False]])))[0, :3]
+    pooled = np.concatenate([states.max(axis=0), states.mean(axis=0)])[np.newaxis]
+    for layer in [*model.question_layers, *model.shared_layers]:
+        pooled = np.asarray(layer(pooled))
+    found = np.asarray(model.questions(np.array([[3, 1, 2, 0]])))
+    assert found == pytest.approx(pooled / np.linalg.norm(pooled), abs=1e-5)
+
+
+def test_convolutions_take_the_largest_value_over_the_sentence():
+    # One filter of width 1 that adds the 5 numbers of a word: relu(largest sum) over the words.
+    model = small_model(convolutions=(1,), filters=1)
+    model.convolutions[0].set_weights([np.ones((1, 5, 1), "float32"), np.zeros(1, "float32")])
+    first = model.question_layers[0]
+    kernel, bias = first.get_weights()
+    kernel[:-1] = 0  # the LSTM has no say
+    first.set_weights([kernel, bias])
+    words = np.asarray(model.embedding(np.array([[3, 1, 2]])))[0]
+    x = np.maximum(words.sum(axis=1).max(), 0) * kernel[-1:] + bias
+    x = np.maximum(x, 0)
+    for layer in model.shared_layers:
+        x = np.asarray(layer(x))
+    found = np.asarray(model.questions(np.array([[3, 1, 2, 0, 0, 0]])))
+    assert found == pytest.approx(x / np.maximum(np.linalg.norm(x), 1e-9), abs=1e-5)
+
+
+def test_vectors_are_dropped_in_training_alone():
+    model = small_model(vector_dropout=0.9)
+    ids = np.array([[1, 2, 3]])
+    assert (np.asarray(model.questions(ids)) == np.asarray(model.questions(ids))).all()
+    assert np.abs(np.asarray(model.questions(ids, training=True) - model.questions(ids))).max() > 0
+
+
+def test_the_windows_of_2017_take_other_text_sides_too():
+    model = small_model(mask=False, pool="windows", max_tokens=10, attention=True,
+                        convolutions=(3,), filters=4)  # fmt: skip
+    found = np.asarray(model.questions(np.array([[1, 2, 3, 0, 0, 0, 0, 0, 0, 0]])))
+    assert np.isfinite(found).all() and np.linalg.norm(found) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_settings_that_ship_can_be_read():
+    saved = json.loads(asset("models", "sqam", "config.json").read_text("utf-8"))["settings"]
+    settings = SQAMSettings.from_dict(saved)
+    assert settings.convolutions == () and not settings.attention and not settings.vector_dropout
 
 
 def test_order_of_words_counts():
@@ -163,6 +246,9 @@ def test_settings_survive_json():
         ({"batch": 0}, "at least 1"),
         ({"view_share": 1.5}, "from 0 to 1"),
         ({"dropout": -0.1}, "from 0 to 1"),
+        ({"vector_dropout": 2.0}, "from 0 to 1"),
+        ({"convolutions": (3, 0)}, "at least 1"),
+        ({"filters": 0}, "at least 1"),
     ],
 )
 def test_settings_that_cannot_be(changes, said):
