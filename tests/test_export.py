@@ -1,5 +1,6 @@
 """What is exported answers as Keras does, or is not exported."""
 
+import dataclasses
 import json
 import shutil
 
@@ -48,6 +49,31 @@ def test_the_form_of_2017_exports_too(tiny, tmp_path):
     model.embedding.set_weights([rng.standard_normal((11, 6)).astype("float32")])
     words = (tiny["folder"] / "vocabulary.txt").read_text().split()
     assert export(model, words, tmp_path, {}, tiny["codes"], tiny["sentences"]) < TOLERANCE
+
+
+def test_matrices_are_kept_in_half_precision_and_the_rest_in_full(tiny):
+    tensors = [
+        tensor
+        for name in ("question", "answer")
+        for tensor in onnx.load(tiny["folder"] / f"{name}.onnx").graph.initializer
+    ]
+    half = [tensor for tensor in tensors if tensor.data_type == onnx.TensorProto.FLOAT16]
+    # The LSTM's weights and recurrent weights, each of both directions in one; then the matrices of
+    # dense layers: question, shared and space on the one side, two of the answer, shared and space
+    # on the other.
+    assert len(half) == 2 + 3 + 4
+    assert all(len(tensor.dims) >= 2 for tensor in half)
+    kernels = [layer.get_weights()[0] for layer in tiny["model"].shared_layers]
+    for kernel in kernels:
+        np.testing.assert_array_equal(kernel, kernel.astype(np.float16).astype(np.float32))
+
+
+def test_what_only_keras_can_do_is_refused(tiny, tmp_path):
+    settings = dataclasses.replace(tiny["model"].settings, attention=True)
+    model = SQAM(settings, np.zeros((10, 6), "float32"), tiny["codes"].codes)
+    words = (tiny["folder"] / "vocabulary.txt").read_text().split()
+    with pytest.raises(InputError, match="a bi-LSTM alone"):
+        export(model, words, tmp_path / "new", {}, tiny["codes"], tiny["sentences"])
 
 
 def test_what_is_restored_answers_as_what_was_exported(tiny):
