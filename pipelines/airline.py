@@ -197,7 +197,7 @@ def read(data: Path) -> list[Tweet]:
     """
     columns = ("text", "airline_sentiment", "airline_sentiment_confidence")
     found = []
-    for row, record in enumerate(phrases._rows(data / TWEETS, *columns)):
+    for row, record in enumerate(phrases.rows(data / TWEETS, *columns)):
         text, sentiment, confidence = (record[column] for column in columns)
         try:
             agreed = float(confidence) == 1
@@ -950,7 +950,7 @@ def _material(options: argparse.Namespace) -> Material:
     files = [TWEETS, meanings._SENTIMENT_FILE, meanings._EMOTIONS_FILE]
     hashes = {
         **{name: results.sha256(options.data / name) for name in files},
-        **{name: sources.SOURCES[name].sha256 for name in ("glove-50d", "glove-100d")},
+        **glove.hashes("100d"),
         "codes.npz": results.sha256(asset("models", "vae", "codes.npz")),
         **results.hashes(sorted(asset("phrasebook").glob("*.jsonl"))),
     }

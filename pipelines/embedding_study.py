@@ -147,7 +147,7 @@ def airline(data: Path) -> TextSet:
     """
     path = data / _AIRLINE
     parts: tuple[list[tuple[str, int]], list[tuple[str, int]]] = ([], [])
-    for row in phrases._rows(path, "text", "airline_sentiment"):
+    for row in phrases.rows(path, "text", "airline_sentiment"):
         sentiment = row["airline_sentiment"]
         if sentiment not in ("negative", "neutral", "positive"):
             raise InputError(
@@ -180,7 +180,7 @@ def offensive(data: Path) -> TextSet:
 
 
 def _labelled(path: Path) -> Iterator[tuple[str, int]]:
-    for row in phrases._rows(path, "text", "label"):
+    for row in phrases.rows(path, "text", "label"):
         if row["label"] not in ("0", "1"):
             raise InputError(f"{str(path)!r} has the label {row['label']!r:.40}; it must be 0 or 1")
         yield row["text"], int(row["label"])
@@ -485,15 +485,6 @@ def picture(found: dict[str, Any]) -> Image.Image:
     return Image.open(file).convert("RGB").quantize(96)
 
 
-def _vector_hashes(source: str) -> dict[str, str]:
-    if source == "100d":
-        # Filled up from those of 50 dimensions.
-        return {name: sources.SOURCES[name].sha256 for name in ("glove-50d", "glove-100d")}
-    if source == "50d":
-        return {"glove-50d": sources.SOURCES["glove-50d"].sha256}
-    return results.hashes([Path(source)])
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     parser = Parser(prog="python -m pipelines.embedding_study", description=__doc__)
@@ -532,7 +523,7 @@ def _study(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
                 f"few for the least of the sizes, {settings.sizes[0]}; change --sizes"
             )
     pretrained = glove.load(settings.glove, options.cache)
-    vectors = _vector_hashes(settings.glove)
+    vectors = glove.hashes(settings.glove)
 
     sets: dict[str, Any] = {}
     fits = len(TREATMENTS) * len(options.seeds) * sum(

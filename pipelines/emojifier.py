@@ -684,15 +684,7 @@ def _work(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
     train_file = part_file(options.data, "train")
     train = read(train_file)
     words = Words.of(glove.load(options.glove, options.cache))
-    own = options.glove != "50d"
-    hashes = {
-        **results.hashes([train_file]),
-        **(
-            results.hashes([Path(options.glove)])
-            if own
-            else {"glove-50d": sources.SOURCES["glove-50d"].sha256}
-        ),
-    }
+    hashes = {**results.hashes([train_file]), **glove.hashes(options.glove)}
     command = results.command("pipelines.emojifier", argv)
     if options.search:
         _search(options.output, train, words, command, hashes)

@@ -28,13 +28,11 @@ from emoji_vae.command import Parser, run
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
 from pipelines import phrases, results
+from pipelines.emojifier import EMOJIS, Labelled, part_file, read, take
 from sqam.export import export, restore
 from sqam.model import SQAM
 from sqam.scorer import Scorer
 from sqam.text import Vocabulary, pad, tokenize
-
-EMOJIS = ("❤️", "⚾", "😄", "😞", "🍴")
-"""The classes 0 to 4."""
 
 READINGS = {
     "not feeling happy": "😞",
@@ -43,9 +41,10 @@ READINGS = {
     "I adore you": "❤️",
     "I do not want to joke": "😞",
 }
-"""Sentences that Emojifiers are tried with, and what they mean."""
+"""Labelled that Emojifiers are tried with, and what they mean."""
 
-FILES = {"train": Path("emojiset/train.csv"), "test": Path("emojiset/test.csv")}
+FOLDER = "emojiset"
+"""Where the sentences lie among the data."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +61,8 @@ class TuneSettings:
         tokens: of a sentence that are read.
     """
 
-    epochs: int = 20
-    learning_rate: float = 0.001
+    epochs: int = 40
+    learning_rate: float = 0.003
     batch: int = 33
     margin: float = 0.5
     dropout: float = 0.5
@@ -85,41 +84,14 @@ class TuneSettings:
 
 TUNED = TuneSettings()
 """What ``--search`` chose for the shipped model."""
-ALONE = TuneSettings(epochs=60, learning_rate=0.002)
-"""For the network without any other training, which must learn more."""
+ALONE = TuneSettings(epochs=60)
+"""For the network without any other training, which must learn more; not searched for."""
 GRID = {
     "epochs": (20, 40),
     "learning_rate": (0.001, 0.003),
     "dropout": (0.3, 0.5),
 }
 """What ``--search`` tries."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Sentences:
-    """Texts with their classes, int (n,), rows of `EMOJIS`."""
-
-    texts: list[str]
-    labels: np.ndarray
-
-
-def read(path: Path) -> Sentences:
-    """Read a CSV file with the columns sentence and label (0 to 4).
-
-    Raises:
-        InputError: the file cannot be read, lacks a column or sentences, or has another label.
-    """
-    rows = list(phrases._rows(path, "sentence", "label"))
-    for number, row in enumerate(rows, start=1):
-        if row["label"] not in {"0", "1", "2", "3", "4"}:
-            raise InputError(
-                f"{str(path)!r}, sentence {number}: the label is {row['label']!r:.60}; it must be "
-                "0 to 4"
-            )
-    if not rows:
-        raise InputError(f"{str(path)!r} holds no sentence; name a file with some")
-    labels = np.array([int(row["label"]) for row in rows])
-    return Sentences([row["sentence"] for row in rows], labels)
 
 
 class Tuner:
@@ -149,13 +121,13 @@ class Tuner:
         tokens = self._settings.tokens
         return pad([self._vocabulary.ids(text, tokens) for text in texts], tokens)
 
-    def fit(self, sentences: Sentences, seed: int) -> None:
+    def fit(self, data: Labelled, seed: int) -> None:
         """Train from the beginning. A sentence without a known word teaches nothing."""
         for variable, value in self._beginning:
             variable.assign(value)
         rng = np.random.default_rng(seed)
-        ids = self.ids(sentences.texts)
-        correct = np.eye(len(EMOJIS), dtype=np.float32)[sentences.labels]
+        ids = self.ids(data.sentences)
+        correct = np.eye(len(EMOJIS), dtype=np.float32)[data.labels]
         written = np.flatnonzero(ids.any(axis=1))
         batch = self._settings.batch
         for epoch in range(self._settings.epochs):
@@ -166,32 +138,28 @@ class Tuner:
             for rows in order.reshape(-1, batch):
                 self.model.train_on_batch(ids[rows], correct[rows])
 
-    def accuracy(self, sentences: Sentences) -> float:
+    def accuracy(self, data: Labelled) -> float:
         """Return the share of sentences, in [0, 1], whose nearest answer is the right one."""
-        found = ops.convert_to_numpy(self.model(self.ids(sentences.texts))).argmax(axis=1)
-        return float((found == sentences.labels).mean())
+        found = ops.convert_to_numpy(self.model(self.ids(data.sentences))).argmax(axis=1)
+        return float((found == data.labels).mean())
 
 
 def cross_validate(
-    folder: Path, codes: EmojiCodes, train: Sentences, settings: TuneSettings, repeats: int
+    folder: Path, codes: EmojiCodes, train: Labelled, settings: TuneSettings, repeats: int
 ) -> float:
     """Return the mean accuracy on the parts that five folds leave out, ``repeats`` times over."""
     model = restore(folder, codes.codes, **settings.of_model())
     vocabulary = Scorer.load(folder).vocabulary
     folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=repeats, random_state=0)
-    tuner = Tuner(model, vocabulary, settings, len(train.texts) * 4 // 5)
+    tuner = Tuner(model, vocabulary, settings, len(train.sentences) * 4 // 5)
     found = []
-    for seed, (inner, outer) in enumerate(folds.split(train.texts, train.labels)):
-        tuner.fit(_part(train, inner), seed)
-        found.append(tuner.accuracy(_part(train, outer)))
+    for seed, (inner, outer) in enumerate(folds.split(train.sentences, train.labels)):
+        tuner.fit(take(train, inner), seed)
+        found.append(tuner.accuracy(take(train, outer)))
     return float(np.mean(found))
 
 
-def _part(sentences: Sentences, rows: np.ndarray) -> Sentences:
-    return Sentences([sentences.texts[row] for row in rows], sentences.labels[rows])
-
-
-def measure(scorer: Scorer, codes: EmojiCodes, train: Sentences, test: Sentences) -> dict[str, Any]:
+def measure(scorer: Scorer, codes: EmojiCodes, train: Labelled, test: Labelled) -> dict[str, Any]:
     """Measure a model through the scoring path.
 
     Returns:
@@ -199,19 +167,19 @@ def measure(scorer: Scorer, codes: EmojiCodes, train: Sentences, test: Sentences
         training part too, and on the training part; how it reads each of `READINGS`; the confusion
         matrix, rows the truth. A sentence without a known word is a mistake.
     """
-    known = {" ".join(tokenize(text)) for text in train.texts}
-    fresh = np.array([" ".join(tokenize(text)) not in known for text in test.texts])
+    known = {" ".join(tokenize(text)) for text in train.sentences}
+    fresh = np.array([" ".join(tokenize(text)) not in known for text in test.sentences])
     named = list(codes.names)
 
-    def right(sentences: Sentences) -> np.ndarray:
-        found = scorer.classify(sentences.texts, codes)
+    def right(data: Labelled) -> np.ndarray:
+        found = scorer.classify(data.sentences, codes)
         return np.array(
-            [name == named[label] for name, label in zip(found, sentences.labels, strict=True)]
+            [name == named[label] for name, label in zip(found, data.labels, strict=True)]
         )
 
     hits = right(test)
     confusion = np.zeros((len(named), len(named)), dtype=int)
-    for name, label in zip(scorer.classify(test.texts, codes), test.labels, strict=True):
+    for name, label in zip(scorer.classify(test.sentences, codes), test.labels, strict=True):
         if name is not None:
             confusion[label, named.index(name)] += 1
     readings = dict(zip(READINGS, scorer.classify(list(READINGS), codes), strict=True))
@@ -245,7 +213,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
-    train, test = (read(options.data / FILES[part]) for part in ("train", "test"))
+    files = [part_file(options.data / FOLDER, part) for part in ("train", "test")]
+    train, test = (read(file) for file in files)
     codes = EmojiCodes.load(options.codes).select(EMOJIS)
     if options.search:
         _search(options, codes, train)
@@ -261,7 +230,7 @@ def _work(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
             # The same network as it was before any training; the word vectors are GloVe's.
             vectors = model.embedding.get_weights()[0][1:]
             model = SQAM(model.settings, vectors, codes.codes, seed)
-        tuner = Tuner(model, Vocabulary(words), settings, len(train.texts))
+        tuner = Tuner(model, Vocabulary(words), settings, len(train.sentences))
         tuner.fit(train, seed)
         with tempfile.TemporaryDirectory() as folder:
             export(model, words, Path(folder), {}, codes, sample(words))
@@ -277,7 +246,7 @@ def _work(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
             "figures": found,
             "runs": runs,
             "data": {
-                **results.hashes([options.data / file for file in FILES.values()]),
+                **results.hashes(files),
                 **results.hashes([options.model / "question.onnx", options.model / "answer.onnx"]),
                 **results.hashes([options.codes]),
             },
@@ -290,7 +259,7 @@ def _work(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
         print(f"{name:12}  {'  '.join(f'{cell:>15}' for cell in cells)}")
 
 
-def _search(options: argparse.Namespace, codes: EmojiCodes, train: Sentences) -> None:
+def _search(options: argparse.Namespace, codes: EmojiCodes, train: Labelled) -> None:
     for values in itertools.product(*GRID.values()):
         changes: dict[str, Any] = dict(zip(GRID, values, strict=True))
         settings = dataclasses.replace(TUNED, **changes)

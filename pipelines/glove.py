@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from emoji_vae.errors import InputError
 from emoji_vae.files import replacing
-from pipelines import sources
+from pipelines import results, sources
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +34,15 @@ class Glove:
             )
         if not np.isfinite(self.vectors).all():
             raise InputError("GloVe: the vectors hold NaN or infinite numbers; get the file again")
+
+
+def hashes(source: str) -> dict[str, str]:
+    """Return name -> SHA-256 of the packages or the file that ``load`` reads."""
+    if source in ("50d", "100d"):
+        # Those of 100 dimensions are filled up from those of 50.
+        packages = ("glove-50d", "glove-100d")[: 1 if source == "50d" else 2]
+        return {name: sources.SOURCES[name].sha256 for name in packages}
+    return results.hashes([Path(source)])
 
 
 def load(source: str = "100d", cache: Path = sources.CACHE) -> Glove:

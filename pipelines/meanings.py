@@ -17,7 +17,7 @@ from sklearn.linear_model import Ridge
 from emoji_vae.catalogue import bare, catalogue
 from emoji_vae.errors import InputError
 from pipelines import glove, phrases, results
-from pipelines.sources import CACHE, SOURCES
+from pipelines.sources import CACHE
 from sqam.text import Vocabulary
 
 DIMENSIONS = 64
@@ -124,7 +124,7 @@ def hashes(data: Path) -> dict[str, str]:
     files = (phrases.Sources().descriptions, _EMOTIONS_FILE, _SENTIMENT_FILE)
     return {
         **{name: results.sha256(data / name) for name in files if (data / name).is_file()},
-        **{name: SOURCES[name].sha256 for name in ("glove-50d", "glove-100d")},
+        **glove.hashes("100d"),
     }
 
 
@@ -212,7 +212,7 @@ def _numbers(
     """Yield the row and the numbers of every emoji of a table that the catalogue knows."""
     if data is None:
         return
-    for record in phrases._rows(data / name, key, *columns):
+    for record in phrases.rows(data / name, key, *columns):
         row = rows.get(bare(record[key]))
         if row is None:
             continue

@@ -70,7 +70,12 @@ def clean_tweet(text: str) -> str:
     return " ".join(_TWEET_LEAK.sub("", text).split())
 
 
-def _rows(path: Path, *columns: str) -> Iterator[dict[str, str]]:
+def rows(path: Path, *columns: str) -> Iterator[dict[str, str]]:
+    """Yield the rows of a CSV file, gzipped or not, as column -> cell.
+
+    Raises:
+        InputError: the file cannot be read or lacks one of the columns.
+    """
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rt", encoding="utf-8", newline="") as file:
@@ -133,7 +138,7 @@ def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = No
         raise InputError(
             f"cannot read {str(data / sources.descriptions)!r}: {error}; name the data's folder"
         ) from error
-    for record in _rows(data / sources.short_descriptions, "description", "emoji"):
+    for record in rows(data / sources.short_descriptions, "description", "emoji"):
         place = catalogue.find(record["emoji"])
         if place is not None and "skin" not in record["description"]:
             add(record["description"], [place], "tag")
@@ -143,17 +148,17 @@ def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = No
             entry = json.loads(line)
             add(entry["text"], [catalogue.index(e) for e in entry["emojis"]], "sentence")
 
-    for record in _rows(data / sources.tweets, "text", "emojis", "split"):
-        rows = {catalogue.find(sequence) for sequence in record["emojis"].split()} - {None}
+    for record in rows(data / sources.tweets, "text", "emojis", "split"):
+        places = {catalogue.find(sequence) for sequence in record["emojis"].split()} - {None}
         key = " ".join(tokenize(record["text"]))
         # Its own held-out part is given, so the hash's tenth serves for choices.
         split = {"held-out": "validation"}.get(part(key), "train")
         split = "held-out" if record["split"] == "val" else split
-        add(clean_tweet(record["text"]), sorted(r for r in rows if r is not None), "tweet", split)
-    mapping = _rows(data / sources.labels, "label", "emoji-or-name")
+        add(clean_tweet(record["text"]), sorted(p for p in places if p is not None), "tweet", split)
+    mapping = rows(data / sources.labels, "label", "emoji-or-name")
     labels = {record["label"]: catalogue.index(record["emoji-or-name"]) for record in mapping}
     for name, split in (("train", "train"), ("val", "validation")):
-        for record in _rows(data / sources.labelled_tweets.format(name), "text", "label"):
+        for record in rows(data / sources.labelled_tweets.format(name), "text", "label"):
             add(clean_tweet(record["text"]), [labels[record["label"]]], "labelled tweet", split)
 
     return [

@@ -510,12 +510,6 @@ def vocabulary_of(
 
 def data_hashes(data: Path, vae: Path | None, word_vectors: str) -> dict[str, str]:
     """Return the SHA-256 of everything that a model is trained on, the codes if ``vae`` is told."""
-    if word_vectors in ("50d", "100d"):
-        # Those of 100 dimensions are filled up from those of 50.
-        packages = ("glove-50d", "glove-100d")[: 1 if word_vectors == "50d" else 2]
-        vectors = {name: sources.SOURCES[name].sha256 for name in packages}
-    else:
-        vectors = results.hashes([Path(word_vectors)])
     read = phrases.Sources()
     files = [
         read.descriptions, read.short_descriptions, read.tweets, read.labels,
@@ -526,7 +520,7 @@ def data_hashes(data: Path, vae: Path | None, word_vectors: str) -> dict[str, st
         "emojis.csv": results.sha256(asset("emojis.csv")),
         **({} if vae is None else {"codes.npz": results.sha256(vae / "codes.npz")}),
         **results.hashes(sorted(asset("phrasebook").glob("*.jsonl"))),
-        **vectors,
+        **glove.hashes(word_vectors),
     }
 
 

@@ -12,17 +12,14 @@ from conftest import WORDS
 
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError
-from pipelines import five_classes, phrases
+from pipelines import five_classes
+from pipelines.emojifier import EMOJIS, Labelled
 from pipelines.five_classes import (
-    EMOJIS,
-    FILES,
     READINGS,
-    Sentences,
     Tuner,
     TuneSettings,
     main,
     measure,
-    read,
 )
 from sqam.export import restore
 from sqam.scorer import Scorer
@@ -33,34 +30,6 @@ def write(path, rows, header=("sentence", "label")):
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header, *rows])
-
-
-def test_read(tmp_path):
-    write(tmp_path / "a.csv", [("love you", 0), ("a, b", 4)])
-    found = read(tmp_path / "a.csv")
-    assert found.texts == ["love you", "a, b"] and found.labels.tolist() == [0, 4]
-
-
-@pytest.mark.parametrize(
-    ("rows", "header", "said"),
-    [
-        ([("hi", 5)], ("sentence", "label"), "sentence 1: the label is '5'"),
-        ([("hi", 1), ("hi", "")], ("sentence", "label"), "sentence 2"),
-        ([], ("sentence", "label"), "holds no sentence"),
-        ([("hi", 1)], ("text", "label"), "no column 'sentence'"),
-    ],
-)
-def test_wrong_files(tmp_path, rows, header, said):
-    write(tmp_path / "a.csv", rows, header)
-    with pytest.raises(InputError, match=said):
-        read(tmp_path / "a.csv")
-
-
-def test_the_data():
-    if not (phrases.DATA / FILES["train"]).is_file():
-        pytest.skip(f"needs the data in {phrases.DATA}")
-    train, test = (read(phrases.DATA / file) for file in FILES.values())
-    assert (len(train.texts), len(test.texts)) == (132, 56)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +54,7 @@ def tuner(tiny, **changes):
 
 
 def test_tuning_learns_and_begins_anew(tiny):
-    sentences = Sentences(CLASSES, np.arange(5))
+    sentences = Labelled(CLASSES, np.arange(5))
     one = tuner(tiny, word_dropout=0.05)
     before = one.model.question_vectors(one.ids(CLASSES))
     one.fit(sentences, seed=0)
@@ -101,7 +70,7 @@ def test_tuning_learns_and_begins_anew(tiny):
 
 def test_a_sentence_without_a_known_word_teaches_nothing(tiny):
     one = tuner(tiny, epochs=2)
-    one.fit(Sentences(["qwxz", *CLASSES[1:]], np.arange(5)), seed=0)
+    one.fit(Labelled(["qwxz", *CLASSES[1:]], np.arange(5)), seed=0)
     weights = [np.asarray(weight) for weight in one.model.trainable_variables]
     assert all(np.isfinite(weight).all() for weight in weights)
 
@@ -117,9 +86,9 @@ def test_measure_by_hand(tiny):
             first = {"love": "❤️", "pizza": "🍴", "not": "😞", "i": "❤️"}
             return [first.get(text.split()[0].lower()) for text in sentences]
 
-    train = Sentences(["Love me", "the"], np.array([0, 1]))
+    train = Labelled(["Love me", "the"], np.array([0, 1]))
     # "love me" stands in train, whatever its case. Right: 0, 4; wrong: 3 read as 0; unknown: 2.
-    test = Sentences(["love me", "pizza", "love none", "what"], np.array([0, 4, 3, 2]))
+    test = Labelled(["love me", "pizza", "love none", "what"], np.array([0, 4, 3, 2]))
     found = measure(Fixed(), tiny["codes"].select(EMOJIS), train, test)
     assert found["test"] == 2 / 4
     assert found["test, not in train"] == 1 / 3
@@ -133,8 +102,8 @@ def test_measure_by_hand(tiny):
 
 def test_the_command(tiny, tmp_path, monkeypatch, capsys):
     rows = [(text, label) for label, text in enumerate(CLASSES)]
-    write(tmp_path / FILES["train"], rows * 5)
-    write(tmp_path / FILES["test"], [*rows[1:], ("i love pizza", 4)])
+    write(tmp_path / "emojiset/train.csv", rows * 5)
+    write(tmp_path / "emojiset/test.csv", [*rows[1:], ("i love pizza", 4)])
     tiny["codes"].save(tmp_path / "codes.npz")
     quick = TuneSettings(epochs=2, batch=25, tokens=7)
     monkeypatch.setattr(five_classes, "TUNED", quick)
@@ -162,4 +131,4 @@ def test_the_command(tiny, tmp_path, monkeypatch, capsys):
     assert main([*common, "--search"]) == 0
     assert capsys.readouterr().out.count("epochs") == 2
     assert main([*common[:-1], str(tmp_path / "none")]) == 2
-    assert "none/emojiset/train.csv" in capsys.readouterr().err
+    assert "none/emojiset" in capsys.readouterr().err

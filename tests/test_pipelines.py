@@ -9,12 +9,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = [
+    "airline",
     "benchmark",
     "build_catalogue",
+    "calibrate_emojify",
     "compare_vae",
+    "embedding_study",
+    "emojifier",
     "example",
+    "five_classes",
     "measure_drawings",
     "report",
+    "results_page",
     "train_sqam",
     "train_vae",
 ]

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pipelines.results_page import at, shown
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BINARIES = Path(sys.executable).parent
@@ -140,12 +142,8 @@ def test_figures_are_there():
 
 @pytest.mark.parametrize("row", FIGURE.findall(README), ids=lambda row: row[0])
 def test_figure_is_the_one_in_the_results(row):
-    _, shown, percent, file, path = row
-    figure = json.loads((ROOT / "assets" / "results" / file).read_text(encoding="utf-8"))
-    for key in path.split("/"):
-        figure = figure[key]
-    # Several seeds: mean ± standard deviation.
-    numbers = [figure["mean"], figure["sd"]] if isinstance(figure, dict) else [figure]
-    decimals = len(shown.partition(" ")[0].partition(".")[2])
-    scale = 100 if percent else 1
-    assert shown == " ± ".join(f"{number * scale:.{decimals}f}" for number in numbers)
+    _, figure, percent, file, path = row
+    found = json.loads((ROOT / "assets" / "results" / file).read_text(encoding="utf-8"))
+    decimals = len(figure.partition(" ")[0].partition(".")[2])
+    form = f"{decimals}{'%' if percent else ''}"
+    assert f"{figure}{percent}" == shown(at(found, path), form)
