@@ -273,6 +273,7 @@ TABLES = (
                 ),
             ),
         ),
+        "vae-designs.png",
     ),
     Table(
         "Emojis that did not exist",

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import types
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from emoji_vae import images
 from emoji_vae.model import VAESettings
 from pipelines import compare_vae as module
 from pipelines import views
-from pipelines.compare_vae import DESIGNS, main
+from pipelines.compare_vae import DESIGNS, DIMENSIONS, SIZES, WEIGHTS, main, picture
 
 
 @pytest.mark.parametrize("name", list(DESIGNS))
@@ -69,3 +70,19 @@ def test_the_table(tmp_path, monkeypatch):
     assert row["figures"]["variance explained, held out"]["mean"] == 10
     assert row["changes"] == {"latent": 8, "corrections": 0}
     assert found["principal components"]["16"] == {"numbers": 16}
+
+
+def test_picture():
+    def row(value):
+        return {"figures": {name: {"mean": value} for name in (module._VARIANCE, *module._MEANS)}}
+
+    designs = {name: row(at / 10) for at, name in enumerate(dict.fromkeys([*WEIGHTS, *SIZES]))}
+    components = {str(k): dict.fromkeys(module._MEANS, k / 100) for k in DIMENSIONS}
+    panels: Any = picture({"designs": designs, "principal components": components}).axes
+    assert len(panels) == 4
+    # The designs were numbered as they come: those of WEIGHTS 0 to 3, then 8, 32 and 64 numbers.
+    np.testing.assert_allclose(panels[0].lines[0].get_xdata(), [0, 0.1, 0.2, 0.3])
+    ours, theirs = panels[1].lines
+    np.testing.assert_allclose(ours.get_ydata(), [0.4, 0.2, 0.5, 0.6])
+    np.testing.assert_allclose(theirs.get_ydata(), [0.08, 0.16, 0.32, 0.64])
+    assert list(ours.get_xdata()) == [8, 16, 32, 64]
