@@ -130,7 +130,10 @@ class V2Settings:
             raise InputError(f"weight_decay is {self.weight_decay}; it must be at least 0")
 
 
-RECIPES: dict[str, dict[str, Any]] = {"course": {}, "ours": {}}
+RECIPES: dict[str, dict[str, Any]] = {
+    "course": {},
+    "ours": {"decay": True, "learning_rate": 0.002, "average": 0.98, "smoothing": 0.1},
+}
 """Changes to `V2Settings`; ours is what ``--search`` found."""
 
 
