@@ -111,6 +111,7 @@ def test_reconstruct_and_draw(vae):
     assert np.abs(three[:, 72:108] - shown)[visible].max() <= 4
 
 
+@pytest.mark.slow
 def test_reconstruct_all(vae):
     assert vae("reconstruct", "--emojis", "--size", "36", "--output", "all.png")[0] == 0
     # Eight pairs a row.
@@ -221,6 +222,7 @@ def test_grid(vae, options):
     np.testing.assert_array_equal(opened("a.png"), np.asarray(expected))
 
 
+@pytest.mark.slow
 def test_the_grid_of_2017(vae):
     assert vae("grid", "--output", "a.png", "--size", "36") == (0, "", "")
     assert size("a.png") == (720, 720)
