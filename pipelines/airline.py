@@ -51,7 +51,7 @@ from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
 from pipelines import glove, meanings, phrases, results, sources
 from pipelines.evaluate import best
-from pipelines.train_sqam import Examples, TrainSettings, scores, vocabulary_of
+from pipelines.train_sqam import Examples, TrainSettings, packed, scores, vocabulary_of
 from sqam.export import TOLERANCE
 from sqam.export import export as export_plain
 from sqam.model import SQAM, SQAMSettings
@@ -443,22 +443,8 @@ def batches(
     examples: Sequence[Example], model: SQAMSettings, n_answers: int, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield an epoch's batches: token ids, int32 (batch, tokens), grades, float32 (batch, n)."""
-    widths = [w for w in WIDTHS if w < model.max_tokens] if model.mask else []
-    widths.append(model.max_tokens)
-    at = np.searchsorted(widths, [min(len(e.ids), model.max_tokens) for e in examples])
-    plan = []
-    for place, width in enumerate(widths):
-        rows = rng.permutation(np.flatnonzero(at == place))
-        if len(rows):
-            # Full batches only, since each shape is compiled: the last one is filled up.
-            rows = np.concatenate([rows, rng.choice(rows, size=-len(rows) % model.batch)])
-            plan += [(width, part) for part in rows.reshape(-1, model.batch)]
-    for i in rng.permutation(len(plan)):
-        width, rows = plan[i]
-        grades = np.zeros((len(rows), n_answers), dtype=np.float32)
-        for line, row in zip(grades, rows, strict=True):
-            line[list(examples[row].grades)] = list(examples[row].grades.values())
-        yield pad([examples[row].ids for row in rows], width), grades
+    chosen = [(example.ids, example.grades) for example in examples]
+    yield from packed(chosen, model, WIDTHS, n_answers, rng)
 
 
 def fit(

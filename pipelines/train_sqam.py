@@ -183,8 +183,30 @@ def batches(
         chosen.append((words or examples.ids[i], grades))
     chosen += made(examples, settings, rng)
 
-    model = settings.model
-    widths = [w for w in WIDTHS if w < model.max_tokens] if model.mask else []
+    yield from packed(chosen, settings.model, WIDTHS, n_answers, rng)
+
+
+def packed(
+    chosen: Sequence[tuple[Sequence[int], Mapping[int, float]]],
+    model: SQAMSettings,
+    widths: Sequence[int],
+    n_answers: int,
+    rng: np.random.Generator,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield shuffled batches of sentences of like length.
+
+    Args:
+        chosen: token ids and grades, row of an answer -> grade, of each sentence.
+        model: its settings.
+        widths: lengths to fill sentences up to, rising, beside the model's own; without a mask that
+            one alone.
+        n_answers: how many answers there are.
+        rng: of the order.
+
+    Yields:
+        Token ids, int32 (batch, tokens), and grades, float32 (batch, n_answers).
+    """
+    widths = [width for width in widths if width < model.max_tokens] if model.mask else []
     widths.append(model.max_tokens)
     place = np.searchsorted(widths, [min(len(ids), model.max_tokens) for ids, _ in chosen])
     plan = []
