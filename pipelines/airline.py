@@ -907,7 +907,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(
         prog="python -m pipelines.airline",
         description=__doc__,
-        epilog=f"runs: {'; '.join(RUNS)}\nA seed of all runs takes about 10 minutes of one core.",
+        epilog=f"runs: {'; '.join(RUNS)}\nA seed of all runs takes minutes of one core.",
     )
     add = parser.add_argument
     add("--runs", nargs="+", default=list(RUNS), metavar="NAME", help="default: all")

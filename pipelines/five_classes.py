@@ -1,6 +1,6 @@
 """The Emojifier's five classes ❤️ ⚾ 😄 😞 🍴 by cosine: no softmax, no head, the one scoring path.
 
-    python -m pipelines.five_classes                       # the table; about 20 s a seed
+    python -m pipelines.five_classes                       # the table; minutes
     python -m pipelines.five_classes --search              # choose how to tune, by cross-validation
     python -m pipelines.five_classes --model build/sqam/default-0/model --output x.json
 
