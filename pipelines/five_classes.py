@@ -101,7 +101,7 @@ class Tuner:
         model: as it begins.
         vocabulary: its words.
         settings: of the training; those that belong to the network must be in the model's already.
-        steps: of a training, for the schedule of the learning rate.
+        sentences: of a training, for the schedule of the learning rate.
     """
 
     def __init__(
@@ -110,7 +110,6 @@ class Tuner:
         self.model = model
         self._vocabulary = vocabulary
         self._settings = settings
-        self._sentences = sentences
         model.compile_for_training(settings.epochs * -(-sentences // settings.batch))
         model.optimizer.build(model.trainable_variables)
         variables = [*model.variables, *model.optimizer.variables]
