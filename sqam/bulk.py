@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, TextIO, TypedDict, cast
 
+from emoji_vae.command import printable, shortened
 from emoji_vae.errors import InputError
 from emoji_vae.files import replacing
 
@@ -109,15 +110,40 @@ class Ranking:
             yield result["text"], rank, match["emoji"], match["name"], match["score"]
 
 
+def mended(text: str) -> str:
+    """Return the text with U+FFFD for lone surrogates, so that it is valid Unicode."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
 def match_object(emoji: str, name: str, score: float) -> MatchObject:
     """Return a match as JSON has it."""
     return {
         # A candidate may be named after a file, and files have any name.
-        "emoji": _SURROGATE.sub("\ufffd", emoji),
-        "name": _SURROGATE.sub("\ufffd", name),
-        # Adding 0.0 turns -0.0 into 0.0.
-        "score": round(float(score), _DIGITS) + 0.0,
+        "emoji": mended(emoji),
+        "name": mended(name),
+        "score": rounded(score),
     }
+
+
+def match_line(rank: int, match: MatchObject) -> str:
+    """Return a match as a row of a table for people."""
+    # The tab keeps names in line, however wide a terminal draws an emoji. A picture has no name
+    # but its file's.
+    name = f"\t{match['name']}" if match["name"] != match["emoji"] else ""
+    return f"{rank:3}  {match['score']:7.4f}  {printable(match['emoji'])}{name}"
+
+
+def no_matches(text: str) -> str:
+    """Return what to say of a text without a word that the model knows."""
+    if not text.strip():
+        return f"the text {shortened(text)} is empty; give some words"
+    return f"the model knows no word of {shortened(text)}; try other, English words"
+
+
+def rounded(score: float) -> float:
+    """Return a score as JSON has it."""
+    # Adding 0.0 turns -0.0 into 0.0.
+    return round(float(score), _DIGITS) + 0.0
 
 
 @dataclass
@@ -179,7 +205,7 @@ def objects(
         InputError: from the task.
     """
     for chunk in _chunks(texts):
-        clean = [_SURROGATE.sub("\ufffd", text) for text in chunk] if mend else chunk
+        clean = [mended(text) for text in chunk] if mend else chunk
         for raw, result in zip(chunk, task.results(clean), strict=True):
             tally.add(raw, result, bool(result[task.finds]))
             yield result
@@ -373,7 +399,7 @@ class Job:
             text = next(texts, None)
             try:
                 result = json.loads(line)
-                read = text if self._as_lines or text is None else _SURROGATE.sub("\ufffd", text)
+                read = text if self._as_lines or text is None else mended(text)
                 same = text is not None and result["text"] == read
                 tally.add(text or "", result, bool(result[task.finds]))
                 if task.tells(result):

@@ -1,8 +1,9 @@
-"""The command ``sqam``: arguments in; ranked emojis, text with emojis or new emojis out."""
+"""The command ``sqam``: arguments in; ranked, explained, inserted or new emojis out."""
 
 import argparse
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from emoji_vae import __version__, command
 from emoji_vae.errors import InputError
 from emoji_vae.files import replacing
-from sqam import bulk, emojify
+from sqam import bulk, emojify, explain
 
 # What reads models is imported where it is used, so that --help and a wrong option answer at once.
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ examples:
   sqam rank --input sentences.txt --output ranked.jsonl -k 10
   sqam rank --input reviews.csv --column body --output ranked.csv
   cat sentences.txt | sqam rank --input - > ranked.jsonl
+  sqam explain "Congrats on the new job!"
   sqam emojify "Lets get coffee and talk. Love you!"
   sqam imagine "happy birthday, old friend" --output birthday.png
 
@@ -40,6 +42,30 @@ of --input without one gets no matches, and a note on standard error counts such
 Results of --input grow in OUTPUT.part and take their name when they are whole; after an
 interruption the same command with --resume goes on there. A .csv output has one row a match (text,
 rank, emoji, name, score), anything else one JSON object a text.
+
+{command.EXIT_CODES}
+"""
+
+_EXPLAIN_EXAMPLES = f"""\
+examples:
+  sqam explain "Congrats on the new job!"
+  sqam explain "let's play" -k 1 --among ❤️ ⚾ 😄 😞 🍴
+  sqam explain "I don't love pizza" --json
+  sqam explain "I don't love pizza" --color always | less -R
+
+A TEXT that begins with a dash goes after --, at the end: sqam explain -k 1 -- "-_- zzz".
+
+A word's pull is the cosine of TEXT with the emoji minus that of TEXT without the word, the others
+being left where they are. Below zero it pushes the emoji down. Pulls need not add up to the cosine:
+of two words that say the same, each is hardly missed. Without its only known word a TEXT has the
+cosine 0, so that word's pull is the whole cosine.
+
+On a terminal the text stands above each table, words that pull up on green, words that push down on
+red, the stronger the fuller; words that the model does not know are dim. A piece of the text that
+is read as several words, such as an emoji, has the colour of their sum. The model reads the first
+known words of a long TEXT and no others; a note on standard error says so.
+
+--color auto is the default: colours on a terminal, unless NO_COLOR is set.
 
 {command.EXIT_CODES}
 """
@@ -110,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = command.Parser(
         prog=_PROGRAM,
-        description="Rank emojis for sentences, put them into texts, or draw new ones.",
+        description="Rank emojis for sentences, say why, put them into texts, or draw new ones.",
         epilog=_EXAMPLES,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
@@ -152,6 +178,32 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_files(rank, ".jsonl or .csv; default and -: JSON lines on standard output")
     rank.set_defaults(work=_rank)
+
+    why = commands.add_parser(
+        "explain",
+        help="tell which words of a text pulled its first emojis up",
+        description="Tell how far each word of a text pulled the best emojis up, or down.",
+        epilog=_EXPLAIN_EXAMPLES,
+    )
+    why.add_argument("text", metavar="TEXT", help="what to rank emojis for")
+    why.add_argument(
+        "-k",
+        type=command.positive,
+        default=3,
+        metavar="K",
+        help="matches to explain, the best first (default: 3)",
+    )
+    why.add_argument("--among", nargs="+", metavar="EMOJI", help="rank these emojis (default: all)")
+    shown = why.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="one JSON object, not tables")
+    shown.add_argument(
+        "--color",
+        choices=["auto", "always", "never"],
+        default="auto",
+        help="whether the text is shown in colours",
+    )
+    _add_model(why)
+    why.set_defaults(work=_explain, pictures=None, generated=None)
 
     put = commands.add_parser(
         "emojify",
@@ -268,7 +320,7 @@ def _rank(options: argparse.Namespace) -> None:
         ranked = list(bulk.results(scorer, options.texts, candidates, options.k, tally))
         for result in ranked:
             if not result["matches"]:
-                raise InputError(_no_matches(result["text"]))
+                raise InputError(bulk.no_matches(result["text"]))
         if options.save is not None:
             _save_best(ranked[0], candidates, options)
         _print(ranked, options.json)
@@ -341,12 +393,6 @@ def _emojify(options: argparse.Namespace) -> None:
         print(f"{_PROGRAM}: note: {note}", file=sys.stderr)
 
 
-def _no_matches(text: str) -> str:
-    if not text.strip():
-        return f"the text {command.shortened(text)} is empty; give some words"
-    return f"the model knows no word of {command.shortened(text)}; try other, English words"
-
-
 def _save_best(result: bulk.Result, candidates: "EmojiCodes", options: argparse.Namespace) -> None:
     from emoji_vae import images
 
@@ -367,10 +413,40 @@ def _print(ranked: list[bulk.Result], as_json: bool) -> None:
                 print()
             print(command.printable(result["text"][:200]))
         for rank, match in enumerate(result["matches"], start=1):
-            # The tab keeps names in line, however wide a terminal draws an emoji. A picture has
-            # no name but its file's.
-            name = f"\t{match['name']}" if match["name"] != match["emoji"] else ""
-            print(f"{rank:3}  {match['score']:7.4f}  {command.printable(match['emoji'])}{name}")
+            print(bulk.match_line(rank, match))
+
+
+def _explain(options: argparse.Namespace) -> None:
+    candidates = _candidates(options)
+
+    from sqam.scorer import Scorer
+
+    scorer = Scorer.load(command.model_folder(options.model, "sqam"))
+    text = bulk.mended(options.text)
+    explained = explain.explain(text, scorer, candidates, options.k)
+    result = explain.as_object(explained)
+    if options.json:
+        sys.stdout.write(bulk.json_line(result))
+    else:
+        for line in explain.lines(explained, _colored(options.color)):
+            print(line)
+    tally = bulk.Tally()
+    tally.add(options.text, result, found=True)
+    if note := tally.note():
+        print(f"{_PROGRAM}: note: {note}", file=sys.stderr)
+    if len(scorer.vocabulary.ids(text, scorer.max_tokens + 1)) > scorer.max_tokens:
+        print(
+            f"{_PROGRAM}: note: the model reads the first {scorer.max_tokens} known words of a "
+            "text; those after them pulled nothing",
+            file=sys.stderr,
+        )
+
+
+def _colored(choice: str) -> bool:
+    if choice != "auto":
+        return choice == "always"
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return sys.stdout.isatty() and not plain
 
 
 def _imagine(options: argparse.Namespace) -> None:
@@ -390,7 +466,7 @@ def _imagine(options: argparse.Namespace) -> None:
     # As ranked, so that both commands treat odd texts alike.
     (best,) = bulk.results(scorer, [options.text], known, 1, tally)
     if not best["matches"]:
-        raise InputError(_no_matches(best["text"]))
+        raise InputError(bulk.no_matches(best["text"]))
     codec = Codec.load(vae)
     settings = ImagineSettings()
     with command.progress(settings.finalists, "drawings") as progress:
@@ -448,12 +524,12 @@ def _print_json(imagined: "Imagined", best: bulk.Result, options: argparse.Names
     drawings = [
         {
             "name": name,
-            "score": _rounded(score),
-            "log_density": _rounded(log_density),
+            "score": bulk.rounded(score),
+            "log_density": bulk.rounded(log_density),
             "nearest": {
                 "emoji": emoji,
                 "name": catalogue()[catalogue().index(emoji)].name,
-                "distance": _rounded(distance),
+                "distance": bulk.rounded(distance),
             },
         }
         for name, score, log_density, (emoji, distance) in zip(
@@ -470,16 +546,11 @@ def _print_json(imagined: "Imagined", best: bulk.Result, options: argparse.Names
         "text": best["text"],
         "model": {"version": __version__, "folder": folder},
         "seed": options.seed,
-        "limits": {name: _rounded(limit) for name, limit in vars(imagined.limits).items()},
+        "limits": {name: bulk.rounded(limit) for name, limit in vars(imagined.limits).items()},
         "best_emoji": best["matches"][0],
         "drawings": drawings,
     }
     print(json.dumps(found, ensure_ascii=False))
-
-
-def _rounded(number: float) -> float:
-    # Adding 0.0 turns -0.0 into 0.0.
-    return round(float(number), 4) + 0.0
 
 
 def _print_table(imagined: "Imagined", best: bulk.Result) -> None:

@@ -17,7 +17,7 @@ from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
 from emoji_vae.network import open_network
-from sqam.text import Vocabulary, pad
+from sqam.text import Vocabulary, Word, pad
 
 FORMAT = "emoji-sqam question-answer model, version 1"
 _BATCH = 256
@@ -29,6 +29,12 @@ class Match(NamedTuple):
     emoji: str
     name: str
     score: float
+
+    @classmethod
+    def of(cls, candidate: str, score: float) -> Self:
+        """Return a candidate's match, with the name that the catalogue has for it, or its own."""
+        row = catalogue().find(candidate)
+        return cls(candidate, candidate if row is None else catalogue()[row].name, score)
 
 
 def _open_network(path: Path, inputs: list[str], threads: int) -> onnxruntime.InferenceSession:
@@ -57,7 +63,7 @@ class Scorer:
             if config["format"] != FORMAT:
                 raise KeyError("format")
             settings = config["settings"]
-            self._max_tokens: int = settings["max_tokens"]
+            self.max_tokens: int = settings["max_tokens"]
             self._mask: bool = settings["mask"]
             self._code_size: int = settings["code_size"]
             self._space: int = settings["space"]
@@ -109,14 +115,18 @@ class Scorer:
 
         A sentence without a known word is the zero vector.
         """
-        ids = [self.vocabulary.ids(text, self._max_tokens) for text in _texts(sentences)]
+        return self._encoded(
+            [self.vocabulary.ids(text, self.max_tokens) for text in _texts(sentences)]
+        )
+
+    def _encoded(self, ids: Sequence[Sequence[int]]) -> np.ndarray:
         vectors = np.zeros((len(ids), self._space), dtype=np.float32)
         # Sentences of like length share a batch, so that little padding is computed.
         order = sorted((i for i in range(len(ids)) if ids[i]), key=lambda i: len(ids[i]))
         for start in range(0, len(order), _BATCH):
             batch = order[start : start + _BATCH]
             lengths = np.array([len(ids[i]) for i in batch], dtype=np.int32)
-            width = int(lengths.max()) if self._mask else self._max_tokens
+            width = int(lengths.max()) if self._mask else self.max_tokens
             tokens = pad([ids[i] for i in batch], width).T
             if not self._mask:
                 lengths[:] = width
@@ -157,6 +167,19 @@ class Scorer:
         """
         return self._cosines(self.questions(sentences), candidates)
 
+    def read(self, sentence: str) -> list[Word]:
+        """Return how a sentence is read: the words that count, and those that are passed over."""
+        return self.vocabulary.read(sentence, self.max_tokens)
+
+    def score_rows(self, sentences: Sequence[Sequence[int]], candidates: EmojiCodes) -> np.ndarray:
+        """Return cosines as `score` does, of sentences that were read before.
+
+        Args:
+            sentences: of each the vocabulary's rows of its words, ``max_tokens`` at most.
+            candidates: what they are scored with.
+        """
+        return self._cosines(self._encoded(sentences), candidates)
+
     def _cosines(self, questions: np.ndarray, candidates: EmojiCodes) -> np.ndarray:
         different, place = self._different(candidates)
         # Rounding may carry the product of unit vectors a little beyond 1.
@@ -173,14 +196,23 @@ class Scorer:
         Raises:
             InputError: ``k`` is below 1.
         """
+        return [
+            [Match.of(candidates.names[place], score) for place, score in best]
+            for best in self.best(sentences, candidates, k)
+        ]
+
+    def best(
+        self, sentences: Sequence[str], candidates: EmojiCodes, k: int = 10
+    ) -> list[list[tuple[int, float]]]:
+        """Return what `rank` does, as the candidates' places among them and their scores."""
         if k < 1:
             raise InputError(f"k is {k}; ask for at least 1 match")
         questions = self.questions(sentences)
-        ranked = []
+        found = []
         for question, row in zip(questions, self._cosines(questions, candidates), strict=True):
             best = _best(row, k) if question.any() else ()
-            ranked.append([self._match(candidates.names[i], row[i]) for i in best])
-        return ranked
+            found.append([(int(place), float(row[place])) for place in best])
+        return found
 
     def classify(self, sentences: Sequence[str], candidates: EmojiCodes) -> list[str | None]:
         """Return the best candidate's name for each sentence: the argmax of ``score``.
@@ -193,11 +225,6 @@ class Scorer:
             candidates.names[i] if question.any() else None
             for i, question in zip(best, questions, strict=True)
         ]
-
-    @staticmethod
-    def _match(candidate: str, score: np.float32) -> Match:
-        row = catalogue().find(candidate)
-        return Match(candidate, candidate if row is None else catalogue()[row].name, float(score))
 
 
 def _best(row: np.ndarray, k: int) -> np.ndarray:

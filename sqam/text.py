@@ -9,7 +9,8 @@ import itertools
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,8 +43,14 @@ _CONTRACTIONS = {
     "theyre": ("they", "'re"), "thats": ("that", "'s"), "whats": ("what", "'s"),
     "youve": ("you", "'ve"), "weve": ("we", "'ve"),
 }  # fmt: skip
+_STANDS_FOR: dict[str, tuple[str, ...]] = {
+    **{emoticon: (word,) for emoticon, word in _EMOTICONS.items()},
+    **_CONTRACTIONS,
+}
 
-_LINK = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\w+")
+# An address begins where its run of characters does, if anywhere in it, so that none is tried at
+# each character: a line of "@" would take an hour.
+_LINK = re.compile(r"(?:https?://|www\.)\S+|(?<!\S)\S[^\s@]*+@\S+\.\w+")
 _USER = re.compile(r"(?<!\w)@\w+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z])(?=\d)|_")
 _HASHTAG = re.compile(r"#(\w+)")
@@ -61,12 +68,34 @@ _TOKEN = re.compile(
 _CLITIC = re.compile(r"(.+)(n't|'s|'m|'re|'ve|'ll|'d)$")
 _REPEATED = re.compile(r"(.)\1{2,}")
 # Where emojis can be; curly quotes and dashes are elsewhere.
-_PERHAPS_EMOJI = re.compile(
-    "[©®\u203c\u2049\u20e3\u2122\u2139\u2190-\u2bff\u3030-\u303d\u3297\u3299\U0001f000-\U0001ffff]"
+_EMOJI = (
+    "©®\u203c\u2049\u20e3\u2122\u2139\u2190-\u2bff\u3030-\u303d\u3297\u3299\U0001f000-\U0001ffff"
 )
+_PERHAPS_EMOJI = re.compile(f"[{_EMOJI}]")
+# Runs of that and of what else emojis are written with: "1️⃣", the flags of England and Scotland.
+_PERHAPS_EMOJIS = re.compile(f"[#*0-9\u200d\ufe0e\ufe0f\U000e0020-\U000e007f{_EMOJI}]+")
+# Nothing that normalizing changes reaches beyond such a run: it may compose with the character
+# before the run, and never with an ASCII character after it.
+_BEYOND_ASCII = re.compile(r"[\x00-\x7f]?[^\x00-\x7f]+")
+# The one letter whose lower case is two characters.
+_DOTTED_I = re.compile("İ")
+
+_Replacement = str | Callable[[re.Match[str]], str]
+_Sub = Callable[[re.Pattern[str], _Replacement, str], str]
 
 
-def _spell_out_emojis(text: str) -> str:
+class Token(NamedTuple):
+    """A token and where it came from: ``text[start:end]`` of the text that it was found in.
+
+    Where no narrower piece is certain, tokens share one: the words of an emoji's name do.
+    """
+
+    token: str
+    start: int
+    end: int
+
+
+def _spell_out_emojis(match: re.Match[str]) -> str:
     """Read an emoji as the words of its name: "I 💔 this" as "I broken heart this"."""
     import emoji  # Loads a large table, so only for texts that may need it.
 
@@ -74,7 +103,41 @@ def _spell_out_emojis(text: str) -> str:
         found = catalogue().find(sequence)
         return " " if found is None else f" {catalogue()[found].name} "
 
-    return emoji.replace_emoji(text, replace=words)
+    return emoji.replace_emoji(match[0], replace=words)
+
+
+def _prepared(text: str, sub: _Sub = re.Pattern.sub) -> str:
+    """Return the text rewritten so that `_TOKEN` finds its tokens.
+
+    ``sub`` does every step that changes where a character stands.
+    """
+    if not isinstance(text, str):
+        raise InputError(f"a text must be a string, not {type(text).__name__}: {text!r:.60}")
+    if len(text) > MAX_CHARACTERS:
+        # Not the word that the cut goes through: a part of it may be another word.
+        text = re.sub(r"\s\S*\Z", "", text[:MAX_CHARACTERS])
+    if _PERHAPS_EMOJI.search(text):
+        text = sub(_PERHAPS_EMOJIS, _spell_out_emojis, text)
+    if not unicodedata.is_normalized("NFKC", text):
+        text = sub(_BEYOND_ASCII, lambda match: unicodedata.normalize("NFKC", match[0]), text)
+    text = text.replace("’", "'").replace("‘", "'")
+    text = sub(_LINK, " ", text)
+    if "@" in text:
+        text = sub(_USER, " ", text)
+    if "#" in text:
+        text = sub(_HASHTAG, lambda match: _CAMEL.sub(" ", match[1]), text)
+    if "İ" in text:
+        text = sub(_DOTTED_I, "i\u0307", text)
+    return text.lower()
+
+
+def _tokens(found: str) -> Sequence[str]:
+    """Return what a match of `_TOKEN` stands for: a token, or two."""
+    tokens = _STANDS_FOR.get(found)
+    if tokens is None:
+        clitic = _CLITIC.match(found) if "'" in found else None
+        tokens = clitic.groups() if clitic else (found,)
+    return tokens
 
 
 def tokenize(text: str) -> list[str]:
@@ -92,27 +155,90 @@ def tokenize(text: str) -> list[str]:
     Raises:
         InputError: ``text`` is not a string.
     """
-    if not isinstance(text, str):
-        raise InputError(f"a text must be a string, not {type(text).__name__}: {text!r:.60}")
-    if len(text) > MAX_CHARACTERS:
-        # Not the word that the cut goes through: a part of it may be another word.
-        text = re.sub(r"\s\S*\Z", "", text[:MAX_CHARACTERS])
-    if _PERHAPS_EMOJI.search(text):
-        text = _spell_out_emojis(text)
-    text = unicodedata.normalize("NFKC", text).replace("’", "'").replace("‘", "'")
-    text = _USER.sub(" ", _LINK.sub(" ", text))
-    text = _HASHTAG.sub(lambda match: _CAMEL.sub(" ", match[1]), text).lower()
-    tokens: list[str] = []
-    for token in _TOKEN.findall(text):
-        if token in _EMOTICONS:
-            tokens.append(_EMOTICONS[token])
-        elif token in _CONTRACTIONS:
-            tokens += _CONTRACTIONS[token]
-        elif clitic := _CLITIC.match(token):
-            tokens += clitic.groups()
-        else:
-            tokens.append(token)
-    return tokens
+    return [token for found in _TOKEN.findall(_prepared(text)) for token in _tokens(found)]
+
+
+def locate(text: str) -> list[Token]:
+    """Split a text as `tokenize` does, and tell where in it each token came from.
+
+    >>> [text[start:end] for text in ["I ❤ #MyDog!"] for _, start, end in locate(text)]
+    ['I', '❤', '❤', 'My', 'Dog', '!']
+
+    Raises:
+        InputError: ``text`` is not a string.
+    """
+    origins = _Origins()
+    prepared = _prepared(text, origins.sub)
+    located = []
+    for match in _TOKEN.finditer(prepared):
+        start = match.start()
+        *before, last = _tokens(match[0])
+        # Two tokens share their match out: "don't" is "do" and "n't", "im" is "i" and "m".
+        for token in before:
+            located.append(Token(token, *origins.piece(start, start + len(token))))
+            start += len(token)
+        located.append(Token(last, *origins.piece(start, match.end())))
+    return located
+
+
+class _Origins:
+    """Where the characters of a text came from that `sub` has rewritten."""
+
+    def __init__(self) -> None:
+        # For each character the start and the end of its piece of the first text, in order; none
+        # as long as every character is where it was.
+        self._pieces: list[tuple[int, int]] | None = None
+
+    def piece(self, start: int, end: int) -> tuple[int, int]:
+        """Return the start and the end of what ``start`` to ``end`` came from."""
+        if self._pieces is None:
+            return start, end
+        return self._pieces[start][0], self._pieces[end - 1][1]
+
+    def sub(self, pattern: re.Pattern[str], replacement: _Replacement, text: str) -> str:
+        """Return ``pattern.sub(replacement, text)``; the text is what the last call returned."""
+        pieces: list[tuple[int, int]] = []
+        done = 0
+
+        def follow(match: re.Match[str]) -> str:
+            nonlocal done
+            old, new = match[0], replacement if isinstance(replacement, str) else replacement(match)
+            # What both begin or end with has stayed; the rest, one character of the old at least,
+            # became the rest.
+            first = _agreeing(old[:-1], new)
+            last = _agreeing(old[:first:-1], new[first:][::-1])
+            start, end = match.start() + first, match.end() - last
+            pieces.extend(self.piece(i, i + 1) for i in range(done, start))
+            pieces.extend([self.piece(start, end)] * (len(new) - first - last))
+            done = end
+            return new
+
+        rewritten = pattern.sub(follow, text)
+        if done:
+            pieces.extend(self.piece(i, i + 1) for i in range(done, len(text)))
+            self._pieces = pieces
+        return rewritten
+
+
+def _agreeing(one: str, other: str) -> int:
+    """Return with how many same characters both begin."""
+    pairs = zip(one, other, strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+class Word(NamedTuple):
+    """A token as a vocabulary reads it.
+
+    Attributes:
+        word: the vocabulary's word; of a token that it does not know the token itself.
+        start, end: where in the text it came from, as in `Token`.
+        row: the word's row in the embedding, None where it is unknown and passed over.
+    """
+
+    word: str
+    start: int
+    end: int
+    row: int | None
 
 
 class Vocabulary:
@@ -155,18 +281,53 @@ class Vocabulary:
         rows = (row for token in tokenize(text) for row in self._rows(token))
         return list(itertools.islice(rows, limit))
 
+    def read(self, text: str, limit: int | None = None) -> list[Word]:
+        """Return how a text is read, up to its ``limit``-th known word, by which reading ends.
+
+        The rows of the words that have one are ``ids(text, limit)``.
+
+        Raises:
+            InputError: ``text`` is not a string.
+        """
+        words: list[Word] = []
+        known = 0
+        for word in (word for token in locate(text) for word in self._words(token, text)):
+            if known == limit:
+                break
+            words.append(word)
+            known += word.row is not None
+        return words
+
     def _rows(self, token: str) -> Iterable[int]:
-        row = self._ids.get(token)
+        row = self._row(token)
         if row is not None:
             return (row,)
-        for fold in (r"\1\1", r"\1"):
-            row = self._ids.get(_REPEATED.sub(fold, token))
-            if row is not None:
-                return (row,)
-        parts = token.split("-")
-        if len(parts) > 1:
-            return (row for part in parts for row in self._rows(part))
+        if "-" in token:
+            return (row for part in token.split("-") for row in self._rows(part))
         return ()
+
+    def _words(self, token: Token, text: str) -> Iterator[Word]:
+        """Yield the words of a token of the text in the order of `_rows`, and the unknown ones."""
+        whole, start, end = token
+        row = self._row(whole)
+        if row is not None or "-" not in whole:
+            yield Word(whole if row is None else self.words[row], start, end, row)
+            return
+        written = text[start:end].lower() == whole
+        for part in whole.split("-"):
+            # Parts of what is written otherwise, as "jack-o-lantern" is, share its piece.
+            end = start + len(part) if written else end
+            yield from self._words(Token(part, start, end), text)
+            start = end + 1 if written else start
+
+    def _row(self, token: str) -> int | None:
+        """Return the row of a token, elongated or not, that is known whole."""
+        row = self._ids.get(token)
+        for fold in (r"\1\1", r"\1"):
+            if row is not None:
+                break
+            row = self._ids.get(_REPEATED.sub(fold, token))
+        return row
 
 
 def pad(ids: Sequence[Sequence[int]], width: int) -> np.ndarray:

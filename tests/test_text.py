@@ -1,12 +1,16 @@
 """The tokenizer: what each kind of writing becomes, and that nothing breaks it."""
 
+import itertools
+import time
+
+import emoji
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from emoji_vae.errors import InputError
-from sqam.text import MAX_CHARACTERS, Vocabulary, pad, tokenize
+from sqam.text import _PERHAPS_EMOJIS, MAX_CHARACTERS, Vocabulary, locate, pad, tokenize
 
 
 @pytest.mark.parametrize(
@@ -61,6 +65,74 @@ def test_a_megabyte_is_read_to_its_limit():
     assert tokenize(" " * 1_000_000) == []
 
 
+@pytest.mark.parametrize("unit", ["@", "a@", "'", "-", "a", "é…", "\u0301", "#aB", "😂", "\ufdfa"])
+def test_no_line_takes_long(unit):
+    start = time.process_time()
+    tokenize(unit * MAX_CHARACTERS)
+    locate(unit * MAX_CHARACTERS)
+    assert time.process_time() - start < 10  # a second even on a slow machine; it was an hour
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("a@b.c", ""),
+        ("(a@b.c) a@b.c.d/e f@g", "e f g"),
+        ("@b.c @@b.c a@.c a@b. a@b", "c a c a b a b"),
+        ("so:a@b/www.c.d;e so:http://a@b.c", "e"),
+        ("x@y.z@", ""),
+    ],
+)
+def test_addresses(text, tokens):
+    assert tokenize(text) == tokens.split()
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("Congrats on it!", "congrats=Congrats on=on it=it !=!"),
+        ("I’m, don't DONT cannot", "i=I 'm=’m do=do n't=n't do=DO n't=NT can=can not=not"),
+        ("well-known :( <3", "well-known=well-known sad=:( love=<3"),
+        ("#MondayMood #a_b2", "monday=#Monday mood=Mood a=#a_b b=#a_b 2=2"),
+        ("www.b.com @me x@y.z now", "now=now"),
+        ("so💔sad 👍🏽!", "so=so broken=💔 heart=💔 sad=sad thumbs=👍🏽 up=👍🏽 !=!"),
+        ("wow… ½ ok", "wow=wow ...=… 1=½ 2=½ ok=ok"),
+        ("ｆｕｌｌ ｗｉｄｔｈ！", "full=ｆｕｌｌ width=ｗｉｄｔｈ！ !=ｗｉｄｔｈ！"),
+        ("cafe\u0301s İzmir", "cafés=cafe\u0301s i=İ zmir=zmir"),
+        ("a\u00a0b\x1b[31m", "a=a b=b 31=31 m=m"),
+        ("", ""),
+    ],
+)
+def test_locate(text, pieces):
+    expected = [tuple(pair.split("=")) for pair in pieces.split()]
+    assert [(token, text[start:end]) for token, start, end in locate(text)] == expected
+
+
+ODD = [
+    *("İ", "Σ", "ﬁ", "…", "ｶ\uff9e", "\u1161", "\u0301", "\u200d", "\ufe0f", "\ud83d", "🏽", "🇩🇪"),
+    *("👩‍👩‍👧", "1️⃣", "#aBc1", "@you", "a@b.c", "www.", "don't", "im", "’", "-", ":)", "<3", " "),
+]
+
+
+@given(st.lists(st.sampled_from(ODD) | st.text(st.characters(codec=None), max_size=5)).map("".join))
+def test_tokens_come_from_where_they_are_located(text):
+    located = locate(text)
+    assert [token for token, _, _ in located] == tokenize(text)
+    for before, after in itertools.pairwise(located):
+        assert before.start <= after.start and before.end <= after.end
+    for _, start, end in located:
+        assert 0 <= start < end <= len(text)
+
+
+def test_what_emojis_are_written_with_is_known():
+    for sequence in emoji.EMOJI_DATA:
+        assert _PERHAPS_EMOJIS.fullmatch(sequence), sequence
+
+
+def test_one_letter_grows_in_lower_case():
+    assert [c for c in map(chr, range(0x110000)) if len(c.lower()) > 1] == ["İ"]
+
+
 @pytest.mark.parametrize("value", [None, 3, b"bytes", ["list"]])
 def test_what_is_no_string_is_refused(value):
     with pytest.raises(InputError, match="must be a string"):
@@ -91,6 +163,44 @@ def test_ids(vocabulary, text, rows):
 
 def test_ids_stop_at_the_limit_of_known_words(vocabulary):
     assert vocabulary.ids("unheard so of good is", limit=2) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("Sooooo GOOD", "so=Sooooo=0 good=GOOD=1"),
+        ("well-unheard, isn't", "well=well=2 unheard=unheard= is=is=7 n't=n't=6"),
+        ("well-known-so", "well=well=2 known=known=3 so=so=0"),
+        ("🎃 cool", "jack=🎃= o=🎃= lantern=🎃= cool=cool=5"),
+        ("", ""),
+    ],
+)
+def test_read(vocabulary, text, read):
+    found = [
+        f"{word}={text[start:end]}={'' if row is None else row}"
+        for word, start, end, row in vocabulary.read(text)
+    ]
+    assert found == read.split()
+
+
+def test_reading_ends_with_the_last_word_that_counts(vocabulary):
+    read = vocabulary.read("unheard so of good of is", limit=2)
+    assert [word.word for word in read] == ["unheard", "so", "of", "good"]
+    assert [word.word for word in vocabulary.read("so of", limit=2)] == ["so", "of"]
+    assert vocabulary.read("so", limit=0) == []
+
+
+@given(
+    st.lists(
+        st.sampled_from(["so", "soon", "coool", "well-known", "x-is", "isn't", "-", " ", "é"])
+    ),
+    st.none() | st.integers(0, 5),
+)
+def test_read_gives_the_rows_of_ids(pieces, limit):
+    vocabulary = Vocabulary(["so", "good", "well", "known", "soon", "cool", "n't", "is"])
+    text = "".join(pieces)
+    rows = [word.row for word in vocabulary.read(text, limit) if word.row is not None]
+    assert rows == vocabulary.ids(text, limit)
 
 
 def test_vocabulary_of_nothing_or_with_a_word_twice():
