@@ -52,7 +52,7 @@ from emoji_vae.locations import asset
 from pipelines import glove, meanings, phrases, results, sources
 from pipelines.evaluate import best
 from pipelines.train_sqam import Examples, TrainSettings, packed, scores, vocabulary_of
-from sqam.export import TOLERANCE
+from sqam.export import TOLERANCE, restore
 from sqam.export import export as export_plain
 from sqam.model import SQAM, SQAMSettings
 from sqam.scorer import FORMAT, Scorer
@@ -112,6 +112,8 @@ class RunSettings:
     the loss draws one by grade."""
     sentences: int = 2
     """With all answers: how often an epoch shows each sentence of the phrasebook."""
+    pretrained: bool = False
+    """Start from the networks that ship; the model's layers must be as wide as theirs."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.average <= self.epochs or min(self.members, self.words, self.rare) < 1:
@@ -126,9 +128,13 @@ class RunSettings:
 
 _STUDY = SQAMSettings.preset("2017")
 _OURS = SQAMSettings(
-    max_tokens=40, tune_embedding=True, question_units=(128,), answer_units=(128,),
-    shared_units=(64,), space=32, dropout=0.3, view_share=0.0, learning_rate=0.003, focus=0.0,
-    batch=64,
+    max_tokens=40, tune_embedding=True, attention=False, lstm_units=64, question_units=(128,),
+    answer_units=(128,), shared_units=(64,), space=32, dropout=0.3, view_share=0.0,
+    learning_rate=0.003, margin=0.5, sharpness=None, batch=64,
+)  # fmt: skip
+_SHIPPED = SQAMSettings(
+    dimensions=103, max_tokens=40, tune_embedding=True, dropout=0.3, view_share=0.0,
+    learning_rate=0.001, batch=64,
 )  # fmt: skip
 _WIDE: tuple[int, ...] = (1, 2, 3)
 
@@ -144,20 +150,20 @@ RUNS: dict[str, RunSettings] = {
     "with attention": RunSettings(dataclasses.replace(_OURS, attention=True)),
     "with both": RunSettings(dataclasses.replace(_OURS, convolutions=_WIDE, attention=True)),
     "ours": RunSettings(
-        dataclasses.replace(_OURS, dimensions=103), evidence=True, average=2, members=3
+        _SHIPPED, evidence=True, epochs=4, average=2, members=3, pretrained=True
     ),
     "all emojis": RunSettings(
-        dataclasses.replace(
-            _OURS, dimensions=103, answer_units=(256, 128), shared_units=(128,), space=64,
-            focus=4.0, batch=128,
-        ),
-        answers="all", evidence=True, epochs=6, average=2,
+        dataclasses.replace(_SHIPPED, batch=128),
+        answers="all", evidence=True, epochs=3, others=1.0, sentences=0, pretrained=True,
     ),
 }  # fmt: skip
 """By name. The first three repeat the study, the next four compare text sides, all else alike."""
 
 STUDIED = "all emojis"
 """The run whose rankings of all and of generated emojis are drawn."""
+
+
+_NETWORKS = ("question.onnx", "answer.onnx")
 
 
 class Tweet(NamedTuple):
@@ -353,8 +359,7 @@ def felt(data: Path) -> dict[str, np.ndarray]:
 
     The fifth of its emojis with the least emotion (the largest of the eight) is neutral; of the
     others those with more of joy and trust than of anger, disgust, fear and sadness, on average,
-    are positive, the rest is negative. Only half of the positive ones, the most positive, count,
-    since there are so many.
+    are positive, the rest is negative. Only that half of each counts which is most so.
 
     Returns:
         sentiment -> int (m,), rows of the catalogue.
@@ -369,14 +374,17 @@ def felt(data: Path) -> dict[str, np.ndarray]:
         of["anger"] + of["disgust"] + of["fear"] + of["sadness"]
     ) / 4
     strongest = emotions[known].max(axis=1)
-    calm = np.zeros(len(known), dtype=bool)
-    calm[np.argsort(strongest, kind="stable")[: len(known) // 5]] = True
-    glad = known[~calm & (valence > 0)]
-    order = np.argsort(-valence[~calm & (valence > 0)], kind="stable")
+    order = np.argsort(strongest, kind="stable")
+    calm, felt = order[: len(known) // 5], order[len(known) // 5 :]
+
+    def most(rows: np.ndarray, by: np.ndarray) -> np.ndarray:
+        first = rows[np.argsort(by[rows], kind="stable")]
+        return known[first[: math.ceil(len(rows) / 2)]]
+
     return {
-        "positive": glad[order[: math.ceil(len(glad) / 2)]],
-        "neutral": known[calm],
-        "negative": known[~calm & (valence <= 0)],
+        "positive": most(felt[valence[felt] > 0], -valence),
+        "neutral": most(calm, strongest),
+        "negative": most(felt[valence[felt] <= 0], valence),
     }
 
 
@@ -404,6 +412,48 @@ def vocabulary(
     names += [words.words[row] for row in others]
     vectors = np.concatenate([vectors, words.vectors[others]])
     return names, np.concatenate([vectors, evidence(train, names)], axis=1)
+
+
+def start_from(model: SQAM, folder: Path) -> None:
+    """Set a model's layers, all but its word vectors, to those of an exported one.
+
+    Where its word vectors are longer, what is beyond the other's starts with no say.
+
+    Args:
+        model: is changed.
+        folder: of the exported one.
+
+    Raises:
+        InputError: the folder holds no model, or one of other widths.
+    """
+    shipped = restore(folder, np.asarray(model.codes))
+    mine, theirs = (
+        [*m.lstm.get_weights(), *(w for layer in _dense(m) for w in layer.get_weights())]
+        for m in (model, shipped)
+    )
+    kernels = (0, 3)  # of both directions: (dimensions, 4 * units)
+    if [w.shape[at in kernels :] for at, w in enumerate(mine)] != [
+        w.shape[at in kernels :] for at, w in enumerate(theirs)
+    ]:
+        raise InputError(
+            f"the model in {str(folder)!r} has other widths than the run's; give the run its "
+            "settings"
+        )
+    for at in kernels:
+        kernel = np.zeros_like(mine[at])
+        kernel[: len(theirs[at])] = theirs[at][: len(kernel)]
+        theirs[at] = kernel
+    model.lstm.set_weights(theirs[:6])
+    rest = iter(theirs[6:])
+    for layer in _dense(model):
+        layer.set_weights([next(rest) for _ in layer.get_weights()])
+    model.code_mean.assign(shipped.code_mean)
+    model.code_spread.assign(shipped.code_spread)
+
+
+def _dense(model: SQAM) -> list[Any]:
+    pooling = [] if model.attention is None else [model.attention]
+    return [*pooling, *model.question_layers, *model.answer_layers, *model.shared_layers]
 
 
 def evidence(train: Sequence[Tweet], words: Sequence[str]) -> np.ndarray:
@@ -648,6 +698,8 @@ def train(name: str, settings: RunSettings, seed: int, material: Material, folde
         # Three codes say nothing of how codes spread; all do.
         model.code_mean.assign(material.every.codes.mean(axis=0))
         model.code_spread.assign(material.every.codes.std(axis=0) + 1e-6)
+        if settings.pretrained:
+            start_from(model, asset("models", "sqam"))
         limit = model.settings.max_tokens
         examples = [
             Example(ids, _grades(SENTIMENTS[tweet.sentiment], columns, settings, material.felt))
@@ -939,6 +991,7 @@ def _material(options: argparse.Namespace) -> Material:
         **glove.hashes("100d"),
         "codes.npz": results.sha256(asset("models", "vae", "codes.npz")),
         **results.hashes(sorted(asset("phrasebook").glob("*.jsonl"))),
+        **results.hashes([asset("models", "sqam", name) for name in _NETWORKS]),
     }
     return Material(
         train_on, measured, every, every.select(list(EMOJIS.values())),
@@ -1011,9 +1064,13 @@ def _run(name: str, seed: int, material: Material, work: Path) -> dict[str, Any]
     folder = _folder(work, name, seed)
     log = folder / "run.json"
     settings = dataclasses.asdict(RUNS[name])
-    # The phrasebook is read by some runs alone.
-    whole = RUNS[name].answers == "all"
-    read = {k: v for k, v in material.hashes.items() if whole or not k.endswith(".jsonl")}
+    # The phrasebook and the networks that ship are read by some runs alone.
+    whole, begun = RUNS[name].answers == "all", RUNS[name].pretrained
+    read = {
+        k: v
+        for k, v in material.hashes.items()
+        if (whole or not k.endswith(".jsonl")) and (begun or k not in _NETWORKS)
+    }
     made_of = json.loads(json.dumps({"settings": settings, "data": read}))
     trained: dict[str, Any] | None = None
     if log.is_file():

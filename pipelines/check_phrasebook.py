@@ -27,7 +27,8 @@ NEAR = 0.75
 """Share of common words from which on two texts count as the same."""
 _MIN_WORDS = 4
 """Shorter texts are the same only if all words are: "good morning" and "good night" are not."""
-_NEGATIONS = frozenset(["not", "n't", "no", "never", "nothing", "nobody", "none", "without"])
+NEGATIONS = frozenset(["not", "n't", "no", "never", "nothing", "nobody", "none", "without"])
+"""Tokens that make a text one with a negation."""
 
 
 class Line(NamedTuple):
@@ -152,7 +153,7 @@ def _work(options: argparse.Namespace) -> None:
     best = coverage(lines)
     emojis = list(catalogue())
     parts = Counter(phrases.part(" ".join(line.tokens)) for line in lines)
-    negated = sum(bool(_NEGATIONS & set(line.tokens)) for line in lines)
+    negated = sum(bool(NEGATIONS & set(line.tokens)) for line in lines)
     print(f"{len(lines)} lines, {', '.join(f'{n} {part}' for part, n in sorted(parts.items()))}")
     print(f"{negated} with a negation; {sum(map(len, (x.tokens for x in lines)))} tokens")
     for least in (1, 5, 25):

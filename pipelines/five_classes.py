@@ -7,6 +7,8 @@
 Three settings: the shipped model as it is (zero-shot), the shipped model tuned on the 132 training
 sentences, and the same network trained on nothing but these. Each is exported and read through
 ``Scorer.classify``. What is tuned with is chosen by cross-validation on the training sentences.
+Tuning can show sentences of the phrasebook again (``replay``), lest the model forget what "not"
+means; that costs more than it gives, so by default it does not.
 """
 
 import argparse
@@ -59,20 +61,23 @@ class TuneSettings:
         dropout: on the pooled sentence.
         word_dropout: share of the tokens hidden.
         tokens: of a sentence that are read.
+        replay: sentences of the phrasebook's training part an epoch, drawn anew each time, that
+            are shown with that one of the five classes which they name first.
     """
 
-    epochs: int = 40
-    learning_rate: float = 0.003
+    epochs: int = 12
+    learning_rate: float = 0.0005
     batch: int = 33
-    margin: float = 0.5
-    dropout: float = 0.5
+    margin: float = 0.1
+    dropout: float = 0.2
     word_dropout: float = 0.1
     tokens: int = 16
+    replay: int = 0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if min(self.epochs, self.batch, self.tokens) < 1:
-            raise InputError("epochs, batch and tokens must be at least 1")
+        if min(self.epochs, self.batch, self.tokens) < 1 or self.replay < 0:
+            raise InputError("epochs, batch and tokens must be at least 1, replay at least 0")
         if not (self.learning_rate > 0 and 0 <= self.dropout < 1 and 0 <= self.word_dropout < 1):
             raise InputError("the rate must be above 0, and the dropouts from 0 to below 1")
 
@@ -84,12 +89,13 @@ class TuneSettings:
 
 TUNED = TuneSettings()
 """What ``--search`` chose for the shipped model."""
-ALONE = TuneSettings(epochs=60)
+ALONE = TuneSettings(epochs=60, learning_rate=0.003, margin=0.5, dropout=0.5)
 """For the network without any other training, which must learn more; not searched for."""
 GRID = {
-    "epochs": (20, 40),
-    "learning_rate": (0.001, 0.003),
-    "dropout": (0.3, 0.5),
+    "epochs": (12, 20),
+    "learning_rate": (0.0005, 0.001),
+    "dropout": (0.2, 0.5),
+    "replay": (0, 66),
 }
 """What ``--search`` tries."""
 
@@ -102,15 +108,23 @@ class Tuner:
         vocabulary: its words.
         settings: of the training; those that belong to the network must be in the model's already.
         sentences: of a training, for the schedule of the learning rate.
+        again: what ``settings.replay`` is drawn from.
     """
 
     def __init__(
-        self, model: SQAM, vocabulary: Vocabulary, settings: TuneSettings, sentences: int
+        self,
+        model: SQAM,
+        vocabulary: Vocabulary,
+        settings: TuneSettings,
+        sentences: int,
+        again: Labelled | None = None,
     ) -> None:
         self.model = model
         self._vocabulary = vocabulary
         self._settings = settings
-        model.compile_for_training(settings.epochs * -(-sentences // settings.batch))
+        self._again = again
+        shown = sentences + (settings.replay if again is not None else 0)
+        model.compile_for_training(settings.epochs * -(-shown // settings.batch))
         model.optimizer.build(model.trainable_variables)
         variables = [*model.variables, *model.optimizer.variables]
         self._beginning = [(variable, ops.convert_to_numpy(variable)) for variable in variables]
@@ -125,13 +139,18 @@ class Tuner:
         for variable, value in self._beginning:
             variable.assign(value)
         rng = np.random.default_rng(seed)
-        ids = self.ids(data.sentences)
-        correct = np.eye(len(EMOJIS), dtype=np.float32)[data.labels]
-        written = np.flatnonzero(ids.any(axis=1))
+        more = self._again if self._again is not None else Labelled([], np.empty(0, dtype=int))
+        ids = self.ids([*data.sentences, *more.sentences])
+        labels = np.concatenate([data.labels, more.labels])
+        correct = np.eye(len(EMOJIS), dtype=np.float32)[labels]
+        written = np.flatnonzero(ids[: len(data.sentences)].any(axis=1))
+        others = len(data.sentences) + np.flatnonzero(ids[len(data.sentences) :].any(axis=1))
+        replay = min(self._settings.replay, len(others))
         batch = self._settings.batch
         for epoch in range(self._settings.epochs):
             self.model.draw_from(1_000_000 * (1000 * seed + epoch))
-            order = rng.permutation(written)
+            shown = rng.choice(others, size=replay, replace=False)
+            order = rng.permutation(np.concatenate([written, shown]))
             # Full batches only, since each shape is compiled: the last one is filled up.
             order = np.concatenate([order, rng.choice(written, size=-len(order) % batch)])
             for rows in order.reshape(-1, batch):
@@ -143,6 +162,21 @@ class Tuner:
         return float((found == data.labels).mean())
 
 
+def replayed() -> Labelled:
+    """Return the phrasebook's training sentences that name one of the five classes.
+
+    The label is that of the one which they name first.
+    """
+    found = [
+        (text, min(named, key=emojis.index))
+        for text, emojis in phrases.phrasebook()
+        if (named := set(EMOJIS) & set(emojis))
+        and phrases.part(" ".join(tokenize(text))) == "train"
+    ]
+    labels = np.array([EMOJIS.index(emoji) for _, emoji in found], dtype=int)
+    return Labelled([text for text, _ in found], labels)
+
+
 def cross_validate(
     folder: Path, codes: EmojiCodes, train: Labelled, settings: TuneSettings, repeats: int
 ) -> float:
@@ -150,7 +184,7 @@ def cross_validate(
     model = restore(folder, codes.codes, **settings.of_model())
     vocabulary = Scorer.load(folder).vocabulary
     folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=repeats, random_state=0)
-    tuner = Tuner(model, vocabulary, settings, len(train.sentences) * 4 // 5)
+    tuner = Tuner(model, vocabulary, settings, len(train.sentences) * 4 // 5, replayed())
     found = []
     for seed, (inner, outer) in enumerate(folds.split(train.sentences, train.labels)):
         tuner.fit(take(train, inner), seed)
@@ -218,6 +252,7 @@ def _work(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
     if options.search:
         _search(options, codes, train)
         return
+    again = replayed()
     runs: dict[str, list[dict[str, Any]]] = {"tuned": [], "alone": []}
     zero_shot = measure(Scorer.load(options.model), codes, train, test)
     words = Scorer.load(options.model).vocabulary.words
@@ -229,7 +264,7 @@ def _work(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
             # The same network as it was before any training; the word vectors are GloVe's.
             vectors = model.embedding.get_weights()[0][1:]
             model = SQAM(model.settings, vectors, codes.codes, seed)
-        tuner = Tuner(model, Vocabulary(words), settings, len(train.sentences))
+        tuner = Tuner(model, Vocabulary(words), settings, len(train.sentences), again)
         tuner.fit(train, seed)
         with tempfile.TemporaryDirectory() as folder:
             export(model, words, Path(folder), {}, codes, sample(words))

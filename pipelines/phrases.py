@@ -95,6 +95,14 @@ def part(key: str) -> str:
     return "held-out" if place < 0.10 else "validation" if place < 0.15 else "train"
 
 
+def phrasebook() -> Iterator[tuple[str, list[str]]]:
+    """Yield the texts of the phrasebook with their emojis, best first."""
+    for file_name in sorted(asset("phrasebook").glob("*.jsonl")):
+        for line in file_name.read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line)
+            yield entry["text"], entry["emojis"]
+
+
 def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = None) -> list[Phrase]:
     """Gather every phrase and tweet.
 
@@ -143,10 +151,8 @@ def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = No
         if place is not None and "skin" not in record["description"]:
             add(record["description"], [place], "tag")
 
-    for file_name in sorted(asset("phrasebook").glob("*.jsonl")):
-        for line in file_name.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            add(entry["text"], [catalogue.index(e) for e in entry["emojis"]], "sentence")
+    for text, emojis in phrasebook():
+        add(text, [catalogue.index(e) for e in emojis], "sentence")
 
     for record in rows(data / sources.tweets, "text", "emojis", "split"):
         places = {catalogue.find(sequence) for sequence in record["emojis"].split()} - {None}

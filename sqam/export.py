@@ -113,11 +113,14 @@ def question_graph(model: "SQAM") -> onnx.ModelProto:
     count.
 
     Raises:
-        InputError: the model has convolutions or attention.
+        InputError: the model has convolutions, or attention over windows.
     """
     settings, graph = model.settings, _Graph()
-    if settings.convolutions or settings.attention:
-        raise InputError("this export knows a bi-LSTM alone, without convolutions or attention")
+    if settings.convolutions or (settings.attention and settings.pool != "max"):
+        raise InputError(
+            "this export knows a bi-LSTM alone, without convolutions, and attention beside "
+            "pool='max' alone"
+        )
     directions = [
         layer.get_weights() for layer in (model.lstm.forward_layer, model.lstm.backward_layer)
     ]
@@ -144,8 +147,17 @@ def question_graph(model: "SQAM") -> onnx.ModelProto:
         lengths = graph.add("Unsqueeze", graph.add("Cast", "lengths", to=TensorProto.INT64), axis)
         written = graph.add("Less", steps, lengths)
         written = graph.add("Unsqueeze", written, graph.constant(np.array([2])))
-        x = graph.add("Where", written, x, graph.constant(np.float32(-1e9)))
-        x = graph.add("ReduceMax", x, axes=[1], keepdims=0)
+        far = graph.constant(np.float32(-1e9))
+        largest = graph.add("ReduceMax", graph.add("Where", written, x, far), axes=[1], keepdims=0)
+        if model.attention is None:
+            x = largest
+        else:
+            shares = graph.add("MatMul", x, graph.matrix(model.attention.get_weights()[0]))
+            shares = graph.add("Softmax", graph.add("Where", written, shares, far), axis=1)
+            # Beyond a sentence's end its states are 0, so nothing there adds to the mean.
+            axis = graph.constant(np.array([1]))
+            mean = graph.add("ReduceSum", graph.add("Mul", shares, x), axis, keepdims=0)
+            x = graph.add("Concat", largest, mean, axis=-1)
     else:
         windows = settings.max_tokens // 10
         bounds = [graph.constant(np.array([value])) for value in (0, windows * 10, 1)]
@@ -265,6 +277,8 @@ def restore(folder: Path, codes: np.ndarray, **changes: Any) -> "SQAM":
         ):
             for layer, weights in zip(layers, dense, strict=True):
                 layer.set_weights(weights)
+        if model.attention is not None:
+            model.attention.set_weights(question["MatMul"][0])
         model.code_mean.assign(answer["Sub"][0][0])
         model.code_spread.assign(answer["Div"][0][0])
     except (KeyError, ValueError) as error:

@@ -38,7 +38,7 @@ class SQAMSettings:
     """Train the word vectors. If not, words that training never saw stay near their neighbours."""
     mask: bool = True
     """Ignore padding in the LSTM and in the pooling."""
-    lstm_units: int = 64
+    lstm_units: int = 128
     """Units of the LSTM in each direction."""
     pool: Literal["max", "windows"] = "max"
     """``max``: over the sentence; ``windows``: over each 10 steps, then flattened."""
@@ -48,20 +48,20 @@ class SQAMSettings:
     Sentence Classification (EMNLP 2014)."""
     filters: int = 64
     """Channels of each of them."""
-    attention: bool = False
+    attention: bool = True
     """Pool the LSTM's states by attention as well, as DeepMoji does: their mean weighted by the
     softmax of a learnt score, beside ``pool``."""
-    question_units: tuple[int, ...] = (256,)
+    question_units: tuple[int, ...] = (512,)
     """relu layers of the question tower alone."""
     code_size: int = 16
     """Length of an emoji's latent code."""
-    answer_units: tuple[int, ...] = (256, 256)
+    answer_units: tuple[int, ...] = (512, 512)
     """relu layers of the answer tower alone; the last must be as wide as the question's."""
     shared_units: tuple[int, ...] = (256,)
     """relu layers that both towers share."""
     space: int = 128
     """Width of the shared space: the last, ``tanh`` layer that both towers share."""
-    dropout: float = 0.3
+    dropout: float = 0.1
     """On the pooled sentence, in training."""
     word_dropout: float = 0.1
     """Share of the tokens hidden in training."""
@@ -69,13 +69,19 @@ class SQAMSettings:
     """On the word vectors, in training."""
     view_share: float = 0.5
     """Share of the answers that a step shows as another view, where ``SQAM`` has views."""
-    margin: float = 0.5
+    margin: float = 0.1
     """Of the hinge loss."""
+    sharpness: float | None = 20.0
+    """Of the hinge loss in its smooth form, see ``smooth_hinge``; None for the hinge itself."""
+    popularity: float = 0.4
+    """How much of how popular an answer is the loss explains away, in its smooth form, if it is
+    told: 0 leaves all of it to the cosines, 1 nothing. See ``SQAM.compile_for_training``."""
     negatives: int | None = None
-    """Incorrect answers that each question is held against in a step; None for all."""
-    focus: float = 8.0
-    """How much more the nearer of them count; see ``hinge_contrastive``."""
-    learning_rate: float = 0.001
+    """Incorrect answers that each question is held against in a step; None for all. The smooth
+    form takes all."""
+    focus: float = 0.0
+    """How much more the nearer of them count in the hinge itself; see ``hinge_contrastive``."""
+    learning_rate: float = 0.002
     decay: bool = True
     """Let the learning rate fall to 0 along a cosine; else it is constant."""
     clip_norm: float = 1.0
@@ -129,6 +135,10 @@ class SQAMSettings:
         for name, size in sizes.items():
             if size < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not 0 <= self.popularity <= 1:
+            raise InputError(f"popularity is {self.popularity}; it must be from 0 to 1")
+        if self.sharpness is not None and not self.sharpness > 0:
+            raise InputError(f"sharpness is {self.sharpness}; it must be above 0, or None")
         for name in ("dropout", "word_dropout", "vector_dropout", "view_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
@@ -138,10 +148,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "2017": {
         "vocabulary": 2_000, "max_tokens": 20, "tune_embedding": True, "mask": False,
-        "lstm_units": 50, "pool": "windows", "question_units": (10,), "answer_units": (64, 10),
-        "shared_units": (100, 50), "space": 10, "dropout": 0.0, "word_dropout": 0.0,
-        "view_share": 0.0,
-        "margin": 0.2, "focus": 0.0, "negatives": 1, "decay": False, "batch": 64,
+        "attention": False, "lstm_units": 50, "pool": "windows", "question_units": (10,),
+        "answer_units": (64, 10), "shared_units": (100, 50), "space": 10, "dropout": 0.0,
+        "word_dropout": 0.0,
+        "view_share": 0.0, "learning_rate": 0.001,
+        "margin": 0.2, "sharpness": None, "negatives": 1, "decay": False, "batch": 64,
     },
 }  # fmt: skip
 
@@ -185,6 +196,33 @@ def hinge_contrastive(
     counts = ops.logical_and(counts, hinge > 0)
     weights = ops.where(counts, ops.exp(focus * ops.stop_gradient(scores - positive_score)), 0.0)
     return ops.sum(weights * hinge, axis=-1) / ops.maximum(ops.sum(weights, axis=-1), 1e-9)
+
+
+def smooth_hinge(correct: Any, scores: Any, *, margin: float, sharpness: float) -> Any:
+    """Return the hinge loss against all incorrect answers in a smooth form, per question.
+
+    With one correct answer: ``log(1 + sum(exp(s * (margin - cos(question, correct) +
+    cos(question, incorrect))))) / s``, the sum going over the incorrect answers. The sharper, the
+    nearer it comes to the hinge against the nearest one; the hinge itself learns a hard set of
+    answers worse, since those far within the margin pull as much as those at its edge. Several
+    correct answers share it as their grades say, and are held against each other without a margin,
+    so that their cosines come to say which are better. (A softmax with an additive margin: Wang et
+    al., Additive Margin Softmax for Face Verification, 2018.)
+
+    Args:
+        correct: (n, n_answers) grades, above 0 where the answer is correct, else 0; at least one a
+            row is.
+        scores: (n, n_answers) cosines.
+        margin: distance that a correct answer must be ahead by.
+        sharpness: above 0.
+
+    Returns:
+        (n,) losses, at least 0.
+    """
+    shares = correct / ops.sum(correct, axis=-1, keepdims=True)
+    ahead = ops.where(correct == 0, scores + margin, scores)
+    total = ops.logsumexp(sharpness * ahead, axis=-1) / sharpness
+    return total - ops.sum(shares * scores, axis=-1)
 
 
 @keras.saving.register_keras_serializable("sqam")
@@ -364,14 +402,30 @@ class SQAM(keras.Model):
         view = ops.take_along_axis(self.views, at[:, :, None], axis=1)[:, 0]
         return ops.where(drawn[1] < self.settings.view_share, view, self.codes)
 
-    def compile_for_training(self, steps: int) -> None:
-        """Set the hinge contrastive loss, and Adam with a rate that falls to 0 over the steps."""
+    def compile_for_training(self, steps: int, seen: np.ndarray | None = None) -> None:
+        """Set the hinge contrastive loss, and Adam with a rate that falls to 0 over the steps.
+
+        Args:
+            steps: of the whole training.
+            seen: float (n_answers,), how often training shows each answer as correct; None if no
+                matter. With it the loss sees the cosines with ``settings.popularity`` of the log of
+                each answer's share added, so that the cosines need not say as much of it (logit
+                adjustment: Menon et al., Long-tail learning via logit adjustment, ICLR 2021).
+        """
         settings = self.settings
+        ahead: Any = 0.0
+        if seen is not None and settings.sharpness is not None:
+            shares = np.log(seen / seen.sum() + 1e-5)
+            ahead = (settings.popularity / settings.sharpness * shares).astype(np.float32)
         rate: Any = settings.learning_rate
         if settings.decay:
             rate = keras.optimizers.schedules.CosineDecay(rate, steps)
 
         def loss(correct: Any, scores: Any) -> Any:
+            if settings.sharpness is not None:
+                return smooth_hinge(
+                    correct, scores + ahead, margin=settings.margin, sharpness=settings.sharpness
+                )
             return hinge_contrastive(
                 correct, scores, margin=settings.margin, negatives=settings.negatives,
                 focus=settings.focus, seed=self.seed_generator,

@@ -38,23 +38,25 @@ def folder(tmp_path):
     return shutil.copytree(asset("models", "vae"), tmp_path / "vae")
 
 
-def test_the_shipped_codes_are_what_encode_gives(codec, sheet):
+@pytest.mark.parametrize("step", [8, pytest.param(1, marks=pytest.mark.slow)])
+def test_the_shipped_codes_are_what_encode_gives(codec, sheet, step):
     # Batches of other sizes and other processors sum in another order.
-    np.testing.assert_allclose(codec.encode(sheet), EmojiCodes.load().codes, atol=1e-3)
+    codes = EmojiCodes.load().codes[::step]
+    np.testing.assert_allclose(codec.encode(sheet[::step]), codes, atol=1e-3)
 
 
 def test_encode_is_the_same_each_time_and_in_each_batch(codec, sheet):
-    first = codec.encode(sheet[:300])
-    assert first.shape == (300, 16) and first.dtype == np.float32
-    np.testing.assert_array_equal(first, codec.encode(sheet[:300]))
+    first = codec.encode(sheet[:260])
+    assert first.shape == (260, 16) and first.dtype == np.float32
+    np.testing.assert_array_equal(codec.encode(sheet[:40]), codec.encode(sheet[:40]))
     np.testing.assert_allclose(codec.encode(sheet[255:258]), first[255:258], atol=1e-4)
 
 
 def test_reconstructions_are_like_the_pictures(codec, sheet):
-    rebuilt = codec.reconstruct(sheet)
-    left = np.square(rebuilt - sheet).sum()
+    pictures = sheet[::8]
+    left = np.square(codec.reconstruct(pictures) - pictures).sum()
     # The 16 principal components of a fifth of the pictures explain two thirds.
-    assert 1 - left / np.square(sheet - sheet.mean(axis=0)).sum() > 0.66
+    assert 1 - left / np.square(pictures - sheet.mean(axis=0)).sum() > 0.66
 
 
 @settings(deadline=None, max_examples=25)

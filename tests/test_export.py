@@ -58,10 +58,10 @@ def test_matrices_are_kept_in_half_precision_and_the_rest_in_full(tiny):
         for tensor in onnx.load(tiny["folder"] / f"{name}.onnx").graph.initializer
     ]
     half = [tensor for tensor in tensors if tensor.data_type == onnx.TensorProto.FLOAT16]
-    # The LSTM's weights and recurrent weights, each of both directions in one; then the matrices of
-    # dense layers: question, shared and space on the one side, two of the answer, shared and space
-    # on the other.
-    assert len(half) == 2 + 3 + 4
+    # The LSTM's weights and recurrent weights, each of both directions in one; that of the
+    # attention; then the matrices of dense layers: question, shared and space on the one side, two
+    # of the answer, shared and space on the other.
+    assert len(half) == 2 + 1 + 3 + 4
     assert all(len(tensor.dims) >= 2 for tensor in half)
     kernels = [layer.get_weights()[0] for layer in tiny["model"].shared_layers]
     for kernel in kernels:
@@ -69,11 +69,28 @@ def test_matrices_are_kept_in_half_precision_and_the_rest_in_full(tiny):
 
 
 def test_what_only_keras_can_do_is_refused(tiny, tmp_path):
-    settings = dataclasses.replace(tiny["model"].settings, attention=True)
-    model = SQAM(settings, np.zeros((10, 6), "float32"), tiny["codes"].codes)
     words = (tiny["folder"] / "vocabulary.txt").read_text().split()
-    with pytest.raises(InputError, match="a bi-LSTM alone"):
-        export(model, words, tmp_path / "new", {}, tiny["codes"], tiny["sentences"])
+    for settings in (
+        dataclasses.replace(tiny["model"].settings, convolutions=(2,)),
+        dataclasses.replace(
+            tiny["model"].settings, pool="windows", mask=False, max_tokens=10, attention=True
+        ),
+    ):
+        model = SQAM(settings, np.zeros((10, 6), "float32"), tiny["codes"].codes)
+        with pytest.raises(InputError, match="a bi-LSTM alone"):
+            export(model, words, tmp_path / "new", {}, tiny["codes"], tiny["sentences"])
+
+
+def test_without_attention_it_exports_and_is_restored_too(tiny, tmp_path):
+    settings = dataclasses.replace(tiny["model"].settings, attention=False)
+    rng = np.random.default_rng(2)
+    table, scales = quantize(rng.standard_normal((10, 6)).astype("float32"))
+    model = SQAM(settings, table * scales, tiny["codes"].codes)
+    words = (tiny["folder"] / "vocabulary.txt").read_text().split()
+    assert export(model, words, tmp_path, {}, tiny["codes"], tiny["sentences"]) < TOLERANCE
+    ids = rng.integers(1, 11, (20, 7)).astype("int32")
+    again = restore(tmp_path, tiny["codes"].codes)
+    assert np.abs(again.question_vectors(ids) - model.question_vectors(ids)).max() < 1e-6
 
 
 def test_what_is_restored_answers_as_what_was_exported(tiny):

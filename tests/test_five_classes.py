@@ -12,7 +12,7 @@ from conftest import WORDS
 
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError
-from pipelines import five_classes
+from pipelines import five_classes, phrases
 from pipelines.emojifier import EMOJIS, Labelled
 from pipelines.five_classes import (
     READINGS,
@@ -20,10 +20,11 @@ from pipelines.five_classes import (
     TuneSettings,
     main,
     measure,
+    replayed,
 )
 from sqam.export import restore
 from sqam.scorer import Scorer
-from sqam.text import Vocabulary
+from sqam.text import Vocabulary, tokenize
 
 
 def write(path, rows, header=("sentence", "label")):
@@ -33,7 +34,8 @@ def write(path, rows, header=("sentence", "label")):
 
 
 @pytest.mark.parametrize(
-    "change", [{"epochs": 0}, {"learning_rate": 0.0}, {"dropout": 1.0}, {"tokens": 0}]
+    "change",
+    [{"epochs": 0}, {"learning_rate": 0.0}, {"dropout": 1.0}, {"tokens": 0}, {"replay": -1}],
 )
 def test_settings_out_of_range(change):
     with pytest.raises(InputError, match="must be"):
@@ -43,14 +45,14 @@ def test_settings_out_of_range(change):
 CLASSES = ["love you", "the", "happy", "not happy", "pizza"]
 
 
-def tuner(tiny, **changes):
+def tuner(tiny, again=None, **changes):
     settings = TuneSettings(
         **{"epochs": 60, "batch": 5, "learning_rate": 0.02, "dropout": 0.0, "tokens": 7,
            "word_dropout": 0.0} | changes
     )  # fmt: skip
     codes = tiny["codes"].select(EMOJIS)
     model = restore(tiny["folder"], codes.codes, **settings.of_model())
-    return Tuner(model, Vocabulary(WORDS), settings, 5)
+    return Tuner(model, Vocabulary(WORDS), settings, 5, again)
 
 
 def test_tuning_learns_and_begins_anew(tiny):
@@ -73,6 +75,42 @@ def test_a_sentence_without_a_known_word_teaches_nothing(tiny):
     one.fit(Labelled(["qwxz", *CLASSES[1:]], np.arange(5)), seed=0)
     weights = [np.asarray(weight) for weight in one.model.trainable_variables]
     assert all(np.isfinite(weight).all() for weight in weights)
+
+
+def test_what_is_replayed_is_learnt_too_and_nothing_of_it_without(tiny):
+    # "morning" is in none of the sentences; only what is replayed says that it is ⚾.
+    again = Labelled(["morning", "qwxz"], np.array([1, 0]))
+    asked = Labelled(["good morning"], np.array([1]))
+    sentences = Labelled(CLASSES, np.arange(5))
+    one = tuner(tiny, again, replay=2)
+    one.fit(sentences, seed=0)
+    assert one.accuracy(Labelled(["morning"], np.array([1]))) == 1.0
+    with_it = one.model.question_vectors(one.ids(asked.sentences))
+    other, plain = tuner(tiny, again, replay=0), tuner(tiny)
+    for each in (other, plain):
+        each.fit(sentences, seed=0)
+    without = plain.model.question_vectors(plain.ids(asked.sentences))
+    np.testing.assert_array_equal(other.model.question_vectors(other.ids(asked.sentences)), without)
+    assert np.abs(with_it - without).max() > 1e-3
+
+
+def test_replayed_are_training_sentences_with_the_class_they_name_first(monkeypatch):
+    book = [
+        ("any morning", ["🍕", "🍴", "❤️"]),  # 🍴 comes first of the five
+        ("what a day", ["🍕", "🌙"]),  # none of the five
+        ("never seen", ["😞", "😢"]),
+    ]
+    monkeypatch.setattr(phrases, "phrasebook", lambda: iter(book))
+    parts = {"any morning": "train", "what a day": "train", "never seen": "held-out"}
+    monkeypatch.setattr(phrases, "part", parts.__getitem__)
+    found = replayed()
+    assert found.sentences == ["any morning"]
+    assert found.labels.tolist() == [EMOJIS.index("🍴")]
+    monkeypatch.undo()
+    texts = {" ".join(tokenize(text)) for text, _ in phrases.phrasebook()}
+    found = replayed()
+    assert len(found.sentences) > 1_000 and set(found.labels) == set(range(5))
+    assert {" ".join(tokenize(text)) for text in found.sentences} < texts
 
 
 def test_measure_by_hand(tiny):

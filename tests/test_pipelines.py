@@ -16,11 +16,13 @@ COMMANDS = [
     "compare_vae",
     "embedding_study",
     "emojifier",
+    "evaluate",
     "example",
     "five_classes",
     "measure_drawings",
     "report",
     "results_page",
+    "teacher",
     "train_sqam",
     "train_vae",
 ]

@@ -123,7 +123,7 @@ def test_set_up_is_two_commands():
     commands = [line for line in README.splitlines() if line.startswith("python3 -m venv ")]
     assert len(commands) == 2
     assert commands[0].endswith('.venv/bin/sqam rank "Congrats on the new job!"')
-    assert commands[1].endswith(" && .venv/bin/python -m pytest")
+    assert commands[1].endswith(" && .venv/bin/python -m pytest -n auto")
 
 
 def test_files_that_are_named_exist():

@@ -9,11 +9,12 @@ import pytest
 
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
-from sqam.model import PRESETS, SQAM, SQAMSettings, hinge_contrastive, unit
+from sqam.model import PRESETS, SQAM, SQAMSettings, hinge_contrastive, smooth_hinge, unit
 
 SMALL = {
     "dimensions": 5, "vocabulary": 7, "max_tokens": 6, "lstm_units": 3, "question_units": (8,),
     "answer_units": (6, 8), "shared_units": (8,), "space": 4, "word_dropout": 0.0, "dropout": 0.0,
+    "attention": False,
 }  # fmt: skip
 
 
@@ -70,6 +71,85 @@ def test_drawn_negatives_are_the_asked_number():
     correct = np.tile(np.array([1, 0, 0, 0, 0, 0]), (400, 1))
     found = loss(correct, scores, negatives=1)
     assert {round(float(value), 3) for value in found} == {0.3, 0.4, 0.5, 0.6, 0.7}
+
+
+def smooth(correct, scores, margin=0.1, sharpness=10.0):
+    found = smooth_hinge(
+        np.array(correct, "float32"), np.array(scores, "float32"),
+        margin=margin, sharpness=sharpness,
+    )  # fmt: skip
+    return np.asarray(found)
+
+
+def test_smooth_hinge_by_hand():
+    # Answer 0 is correct. 10 * (0.1 - 0.5 + 0.4) = 0 and 10 * (0.1 - 0.5 + 0.6) = 2:
+    # log(1 + e^0 + e^2) / 10 = log(9.38906) / 10 = 0.223954.
+    assert smooth([[1, 0, 0]], [[0.5, 0.4, 0.6]]) == pytest.approx(0.223954, abs=1e-6)
+
+
+def test_smooth_hinge_shares_itself_among_correct_answers():
+    # Grades 1 and 1/2 are shares of 2/3 and 1/3. Times 10 the scores are 5 and 3, and that of the
+    # incorrect answer with its margin 4 + 1 = 5: log(e^5 + e^3 + e^5) / 10 = (5 + log(2 + e^-2))
+    # / 10 = 0.575863, less 2/3 * 0.5 + 1/3 * 0.3 = 0.433333.
+    found = smooth([[1, 0.5, 0]], [[0.5, 0.3, 0.4]])
+    assert found == pytest.approx(0.142530, abs=1e-6)
+
+
+def test_smooth_hinge_holds_correct_answers_against_each_other_without_a_margin():
+    # log(2 * e^5) / 10 - 0.5 = log(2) / 10 = 0.069315, whatever the margin. Were one of the two
+    # incorrect, a margin of 0.1 would make it log(1 + e) / 10 = 0.131326.
+    for margin in (0.1, 0.9):
+        found = smooth([[1, 1]], [[0.5, 0.5]], margin=margin)
+        assert found == pytest.approx(0.069315, abs=1e-6)
+    assert smooth([[1, 0]], [[0.5, 0.5]]) == pytest.approx(0.131326, abs=1e-6)
+
+
+def test_smooth_hinge_is_least_where_the_cosines_say_the_grades():
+    # Shares of 3/4 and 1/4 are the softmax of 10 times the scores where these are log(3) / 10 =
+    # 0.109861 apart; there it is a tenth of their entropy, 3/4 log(4/3) + 1/4 log(4) = 0.562335.
+    lower, least, higher = smooth([[3, 1]] * 3, [[0.3, 0.3], [0.409861, 0.3], [0.6, 0.3]])
+    assert least == pytest.approx(0.0562335, abs=1e-6)
+    assert least < min(lower, higher) - 0.01
+
+
+def test_a_sharp_smooth_hinge_is_the_hinge_against_the_nearest():
+    # 0.2 - 0.5 + 0.6 = 0.3 is the nearest of the first row; 0.2 - 0.9 + 0.5 is below 0; two that
+    # are level at 0.3 add log(2) / 1000.
+    found = smooth(
+        [[1, 0, 0, 0]] * 3,
+        [[0.5, 0.4, 0.6, 0.1], [0.9, 0.5, 0.1, 0.1], [0.5, 0.6, 0.6, 0.1]],
+        margin=0.2, sharpness=1000.0,
+    )  # fmt: skip
+    assert found == pytest.approx([0.3, 0.0, 0.300693], abs=1e-5)
+
+
+@pytest.mark.parametrize("sharpness", [None, 20.0])
+def test_training_takes_the_loss_that_the_settings_name(sharpness):
+    model = small_model(sharpness=sharpness, margin=0.3)
+    model.compile_for_training(1)
+    ids, correct = np.array([[1, 2], [3, 4]]), np.eye(9, dtype="float32")[:2]
+    scores = np.asarray(model(ids))
+    losses = loss(correct, scores, margin=0.3), smooth(correct, scores, 0.3, 20.0)
+    expected, other = (
+        float(each.mean()) for each in (losses if sharpness is None else losses[::-1])
+    )
+    assert abs(expected - other) > 0.01
+    assert float(model.train_on_batch(ids, correct)) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_loss_sees_how_popular_answers_are():
+    # Answer 0 has 3/4 of what training shows and answer 1 a quarter, so with popularity 0.5 and
+    # sharpness 10 their cosines get log(3/4) / 20 and log(1/4) / 20 added; the others, which it
+    # never shows, log(0.00001) / 20.
+    model = small_model(sharpness=10.0, margin=0.3, popularity=0.5)
+    model.compile_for_training(1, np.array([6.0, 2, 0, 0, 0, 0, 0, 0, 0]))
+    ids, correct = np.array([[1, 2], [3, 4]]), np.eye(9, dtype="float32")[:2]
+    added = np.log([0.75, 0.25, *[1e-5] * 7]) / 20
+    expected, other = (
+        float(smooth(correct, np.asarray(model(ids)) + more, 0.3).mean()) for more in (added, 0.0)
+    )
+    assert abs(expected - other) > 0.01
+    assert float(model.train_on_batch(ids, correct)) == pytest.approx(expected, abs=1e-4)
 
 
 def test_unit_length_and_zero():
@@ -166,7 +246,8 @@ def test_the_windows_of_2017_take_other_text_sides_too():
 def test_the_settings_that_ship_can_be_read():
     saved = json.loads(asset("models", "sqam", "config.json").read_text("utf-8"))["settings"]
     settings = SQAMSettings.from_dict(saved)
-    assert settings.convolutions == () and not settings.attention and not settings.vector_dropout
+    read = json.loads(json.dumps(dataclasses.asdict(settings)))
+    assert {name: read[name] for name in saved} == saved
 
 
 def test_order_of_words_counts():
@@ -221,6 +302,7 @@ def test_2017_preset_has_the_sizes_of_its_source():
     )  # fmt: skip
     assert settings.margin == 0.2 and settings.batch == 64 and settings.clip_norm == 1
     assert settings.negatives == 1 and settings.learning_rate == 0.001
+    assert settings.sharpness is None
     # bi-LSTM: 2 * 4 * (100 * 50 + 50 * 50 + 50) = 60,400. Two windows of 10 steps by 100 states
     # give 200 inputs: 200 * 10 + 10 = 2,010. Answers: 16 * 64 + 64 = 1,088 and 64 * 10 + 10 = 650.
     # Shared: 10 * 100 + 100 = 1,100; 100 * 50 + 50 = 5,050; 50 * 10 + 10 = 510.
@@ -230,7 +312,7 @@ def test_2017_preset_has_the_sizes_of_its_source():
 
 
 def test_settings_survive_json():
-    settings = SQAMSettings.preset("default", space=32, question_units=(64, 256))
+    settings = SQAMSettings.preset("default", space=32, question_units=(64, 512))
     again = SQAMSettings.from_dict(json.loads(json.dumps(dataclasses.asdict(settings))))
     assert again == settings and set(PRESETS) == {"default", "2017"}
 
@@ -249,6 +331,10 @@ def test_settings_survive_json():
         ({"vector_dropout": 2.0}, "from 0 to 1"),
         ({"convolutions": (3, 0)}, "at least 1"),
         ({"filters": 0}, "at least 1"),
+        ({"popularity": 1.1}, "from 0 to 1"),
+        ({"sharpness": 0}, "above 0"),
+        ({"sharpness": -1.0}, "above 0"),
+        ({"sharpness": float("nan")}, "above 0"),
     ],
 )
 def test_settings_that_cannot_be(changes, said):

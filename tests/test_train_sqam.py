@@ -10,25 +10,29 @@ import pytest
 from emoji_vae.catalogue import catalogue
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError
-from pipelines import phrases, train_sqam, views
+from emoji_vae.locations import asset
+from pipelines import glove, phrases, teacher, train_sqam, views, wordnet
 from pipelines.phrases import Phrase
+from pipelines.teacher import Labels, TeacherSettings
 from pipelines.train_sqam import (
+    Answers,
     Examples,
     TrainSettings,
     batches,
     main,
+    narrowed,
     place_of,
     settings_from,
+    taught_answers,
     views_of,
-    with_kin,
     without,
+    worth_a_row,
 )
 from sqam.model import SQAMSettings
 from sqam.scorer import Scorer
 from sqam.text import Vocabulary, tokenize
 
 MODEL = SQAMSettings(batch=4, max_tokens=10)
-ALONE: list[dict[int, float]] = [{}] * 3
 
 
 def examples():
@@ -48,21 +52,30 @@ def test_phrases_without_a_known_word_train_nothing():
     assert [p.text for p in examples().phrases] == ["a b", "c", "d d d d d d", "b", "a d"]
 
 
+def rows_of(answers, settings, epoch=0):
+    """Every row of an epoch: its token ids and its grades, to four digits."""
+    return [
+        (tuple(i.tolist()), tuple(round(float(grade), 4) for grade in c))
+        for ids, correct in batches(answers, settings, epoch, 3)
+        for i, c in zip(ids, correct, strict=True)
+    ]
+
+
 def test_batches_are_full_and_hold_what_the_settings_say():
     settings = TrainSettings(
         model=MODEL, sentences=2, tweets=4, labelled_tweets=6, made=0, thin=0.0
     )
-    found = list(batches(examples(), settings, 0, 3, ALONE))
+    answers = Answers(examples())
     # 2 phrases, 6 labelled tweets and the sentence twice have up to 4 tokens: 10, three batches of
     # 4 of which two rows fill up. The tweet's 4 showings have 6 tokens: one batch, 8 wide.
-    assert sorted(ids.shape for ids, _ in found) == [(4, 4), (4, 4), (4, 4), (4, 8)]
-    rows = [
-        (tuple(i), tuple(c)) for ids, correct in found for i, c in zip(ids, correct, strict=True)
-    ]
+    shapes = sorted(ids.shape for ids, _ in batches(answers, settings, 0, 3))
+    assert shapes == [(4, 4), (4, 4), (4, 4), (4, 8)]
+    rows = rows_of(answers, settings)
     assert rows.count(((1, 2, 0, 0), (1, 0, 0))) >= 1  # "a b" is rows 0, 1, so ids 1, 2
-    assert rows.count(((3, 0, 0, 0), (1, 0, 1))) >= 1  # both correct emojis
+    assert rows.count(((3, 0, 0, 0), (0.5, 0, 0.5))) >= 1  # both correct emojis
     assert rows.count(((2, 0, 0, 0), (0, 0, 1))) >= 6
-    assert rows.count(((1, 4, 0, 0), (0.5, 0, 1))) >= 2  # its best emoji is row 2
+    # Its best emoji is row 2: 1 and 1/2 of 3/2.
+    assert rows.count(((1, 4, 0, 0), (0.3333, 0, 0.6667))) >= 2
     assert rows.count(((4,) * 6 + (0, 0), (0, 1, 0))) == 4
 
 
@@ -71,33 +84,115 @@ def test_made_sentences_hold_a_phrase_of_their_emoji():
         model=MODEL, sentences=0, tweets=0, labelled_tweets=0, made=100, filler=2
     )
     seen = 0
-    for ids, correct in batches(examples(), settings, 0, 3, ALONE):
-        for row, good in zip(ids, correct, strict=True):
-            assert good.sum() >= 1
-            if good.tolist() == [0, 0, 1]:  # made for emoji 2 alone, which has only "c", id 3
-                assert 3 in row
-                seen += 1
+    for row, good in rows_of(Answers(examples()), settings):
+        assert sum(good) == pytest.approx(1)
+        if good == (0, 0, 1):  # made for emoji 2 alone, which has only "c", id 3
+            assert 3 in row
+            seen += 1
     assert seen > 5
 
 
-def test_kin_count_as_correct_too():
-    # Emoji 2 has the grade 1 and emoji 0, the sentence's second, 1/2. Emoji 1 is their kin:
-    # 0.5 * 0.8 * 1 by emoji 2, 0.5 * 0.9 * 1/2 by emoji 0; the better one counts. What the sentence
-    # names keeps its own grade, though 0.5 * 0.9 * 1 would be more than none.
-    relations = [{1: 0.9}, {}, {1: 0.8, 0: 0.9}]
-    grades = {2: 1.0, 0: 0.5}
-    assert with_kin(grades, relations, 0.5) == pytest.approx({2: 1.0, 0: 0.5, 1: 0.4})
-    assert with_kin(grades, relations, 0.0) == grades
-    settings = TrainSettings(model=MODEL, sentences=4, made=0, labelled_tweets=0, kin=0.5)
-    rows = [
-        (tuple(i), tuple(map(float, c)))
-        for ids, correct in batches(examples(), settings, 0, 3, relations)
-        for i, c in zip(ids, correct, strict=True)
+# Of the five examples that have a known word, then of two texts without emojis.
+SAID = Labels(
+    np.array([[1, 0], [1, 2], [0, 2], [2, 1], [1, 0], [2, 0], [1, 2]], np.int32),
+    np.array([[0.9, 0.1], [0.6, 0.4], [0.5, 0.5], [0.8, 0.2], [0.7, 0.3], [0.75, 0.25],
+              [0.625, 0.375]], np.float32),
+)  # fmt: skip
+MORE = [[2] * 5, [1] * 6]  # rows in the vocabulary; token ids are one more
+
+
+def test_the_teacher_has_its_share_of_the_answers():
+    answers = Answers(examples(), SAID, MORE, taught=0.25)
+    # "c" has 0 and 2, half each: 3/4 of that are 0.375. Of 1 and 2 the teacher's quarter is 0.15
+    # and 0.1.
+    assert answers.of(1) == pytest.approx({0: 0.375, 1: 0.15, 2: 0.475}, abs=1e-6)
+    # The sentence has 2 and 0 with 2/3 and 1/3: 0.5 and 0.25, and 0.175 and 0.075 of 1 and 0.
+    assert answers.of(4) == pytest.approx({0: 0.325, 1: 0.175, 2: 0.5}, abs=1e-6)
+    for i in range(5):
+        assert sum(answers.of(i).values()) == pytest.approx(1)
+
+
+def test_what_the_teacher_says_alone_and_what_it_does_not():
+    own = {0: 0.5, 2: 0.5}
+    assert Answers(examples(), SAID, MORE, taught=0.0).of(1) == own
+    assert Answers(examples(), taught=0.25).of(1) == own  # there is no teacher
+    # The texts come after the five examples, and have nothing but the teacher's answers.
+    for taught in (0.0, 0.25):
+        answers = Answers(examples(), SAID, MORE, taught)
+        assert answers.of_more(0) == {2: 0.75, 0: 0.25}
+        assert answers.of_more(1) == {1: 0.625, 2: 0.375}
+
+
+def test_an_epoch_shows_texts_without_emojis():
+    settings = TrainSettings(
+        model=MODEL, sentences=1, tweets=0, labelled_tweets=0, made=0, unlabelled=2
+    )
+    answers = Answers(examples(), SAID, MORE, taught=0.25)
+
+    def long(epoch=0, **changes):
+        rows = rows_of(answers, dataclasses.replace(settings, **changes), epoch)
+        return [row for row in rows if len(row[0]) == 8]  # the others have four tokens at most
+
+    first = ((3,) * 5 + (0,) * 3, (0.25, 0, 0.75))
+    second = ((2,) * 6 + (0,) * 2, (0, 0.625, 0.375))
+    # One batch of four: both, and two rows that fill it up. More than there are cannot be drawn.
+    assert set(long()) == set(long(unlabelled=10)) == {first, second} and len(long()) == 4
+    # One of the two, drawn anew in each epoch: that 20 epochs draw the same has a chance of 2^-19.
+    drawn = [set(long(epoch, unlabelled=1)) for epoch in range(20)]
+    assert all(len(rows) == 1 for rows in drawn)
+    assert set.union(*drawn) == {first, second}
+    assert long(unlabelled=0) == []
+
+
+def test_an_epoch_shows_what_has_emojis_with_the_teachers_share():
+    settings = TrainSettings(model=MODEL, labelled_tweets=1, made=0, thin=0.0)
+    rows = rows_of(Answers(examples(), SAID, MORE, taught=0.25), settings)
+    # "c" and the sentence are as worked out above. The tweet's 1 has 3/4, and 0 and 2 half a
+    # quarter each; the labelled tweet's 2 has 0.75 + 0.2, and 1 has 0.05.
+    assert ((3, 0, 0, 0), (0.375, 0.15, 0.475)) in rows
+    assert ((1, 4, 0, 0), (0.325, 0.175, 0.5)) in rows
+    assert ((4,) * 6 + (0, 0), (0.125, 0.75, 0.125)) in rows
+    assert ((2, 0, 0, 0), (0, 0.05, 0.95)) in rows
+
+
+def test_labels_find_their_texts(monkeypatch, tmp_path):
+    # Phrases of other parts stand between those of training; one of these and one text are unknown.
+    vocabulary = Vocabulary(["a", "b", "c", "d"])
+    found = [
+        Phrase("a", (0,), "name", "held-out"),
+        Phrase("unheard of", (0,), "name", "train"),
+        Phrase("b", (1,), "name", "train"),
+        Phrase("a b", (1,), "name", "validation"),
+        Phrase("c d", (2,), "name", "train"),
     ]
-    half = float(np.float32(0.4))
-    assert rows.count(((1, 4, 0, 0), (0.5, half, 1.0))) >= 4
-    # Names and keywords have no kin: they tell which of near synonyms is meant.
-    assert rows.count(((1, 2, 0, 0), (1.0, 0.0, 0.0))) >= 1
+    kept = Examples([p for p in found if p.split == "train"], vocabulary, MODEL.max_tokens)
+    asked = []
+
+    def labels(*arguments):
+        # The n-th text, of phrases and texts together, has the answer n.
+        asked.append(arguments)
+        return Labels(np.arange(8)[:, np.newaxis], np.ones((8, 1), np.float32)), {"name": 0.5}
+
+    monkeypatch.setattr(glove, "load", lambda source, cache: f"words of {source}")
+    monkeypatch.setattr(teacher, "unlabelled", lambda *arguments: ["a a", "what", "d"])
+    monkeypatch.setattr(teacher, "labels", labels)
+
+    def taught(**changes):
+        settings = TrainSettings(model=MODEL, **changes)
+        return taught_answers(settings, kept, found, [], vocabulary, 3, tmp_path, tmp_path / "work")
+
+    answers, figures = taught(taught=1.0)
+    assert figures == {"name": 0.5}
+    assert [p.text for p in kept.phrases] == ["b", "c d"]
+    assert answers.of(0) == {2: 1.0, 1: 0.0} and answers.of(1) == {4: 1.0, 2: 0.0}
+    assert answers.more == [[0, 0], [3]]
+    assert answers.of_more(0) == {5: 1.0} and answers.of_more(1) == {7: 1.0}
+    settings = TrainSettings().teacher
+    assert asked == [(settings, found, ["a a", "what", "d"], 3, tmp_path, tmp_path / "work")]
+    # Texts alone want a teacher too; without either none is asked.
+    assert taught(taught=0.0)[0].of(0) == {1: 1.0} and len(asked) == 2
+    answers, figures = taught(taught=0.0, unlabelled=0)
+    assert answers.more == [] and answers.of(0) == {1: 1.0} and figures == {} and len(asked) == 2
 
 
 def test_one_seed_and_epoch_one_order():
@@ -105,16 +200,47 @@ def test_one_seed_and_epoch_one_order():
 
     def epoch(number, **changes):
         now = dataclasses.replace(settings, **changes)
-        return [ids.tolist() for ids, _ in batches(examples(), now, number, 3, ALONE)]
+        return [ids.tolist() for ids, _ in batches(Answers(examples()), now, number, 3)]
 
     assert epoch(3) == epoch(3)
     assert epoch(3) != epoch(4) and epoch(3) != epoch(3, seed=1)
 
 
+def test_words_that_are_never_written_do_not_ship():
+    words = ["the", "u.s.", "--", "n't", "cannot", "1998", "24", "co-op", "...", "'s"]
+    found = [
+        Phrase("it is 24", (0,), "name", "train"),
+        Phrase("in 1998", (0,), "name", "validation"),
+    ]
+    # The tokenizer splits "u.s." and writes no dashes; "cannot" is what "cannotttt" is folded to;
+    # no training text has 1998.
+    assert worth_a_row(words, found).tolist() == [
+        True, False, False, True, True, False, True, True, True, True,
+    ]  # fmt: skip
+
+
+def test_a_narrowed_model_says_the_same_of_what_is_left(tiny):
+    kept = np.array([True, False, True, True, True, True, False, True, True, True])
+    model = tiny["model"]
+    small = narrowed(model, kept)
+    assert small.settings.vocabulary == 8
+    ids = np.array([[1, 3, 4, 5, 0, 0, 0], [10, 9, 8, 6, 3, 1, 0]], dtype="int32")
+    # Rows 1 and 6 are gone, so ids above 2 are one less, and those above 7 two less.
+    fewer = np.array([[1, 2, 3, 4, 0, 0, 0], [8, 7, 6, 5, 2, 1, 0]], dtype="int32")
+    np.testing.assert_allclose(
+        small.question_vectors(fewer), model.question_vectors(ids), atol=1e-6
+    )
+    codes = tiny["codes"].codes
+    np.testing.assert_allclose(small.answer_vectors(codes), model.answer_vectors(codes), atol=1e-6)
+
+
 def test_settings_from_the_command_line():
     found = settings_from("default", ["epochs=3", "model.margin=0.4", "glove=50d"])
     assert (found.epochs, found.model.margin, found.glove) == (3, 0.4, "50d")
-    assert settings_from("2017", []).model == SQAMSettings.preset("2017")
+    study = settings_from("2017", [])
+    assert study.model == SQAMSettings.preset("2017")
+    assert study.taught == 0 and study.unlabelled == 0  # it had no teacher
+    assert settings_from("2017", ["taught=0.25"]).taught == 0.25
 
 
 @pytest.mark.parametrize(
@@ -126,6 +252,11 @@ def test_settings_from_the_command_line():
         "epochs=0",
         "epochs=many",
         "epochs=2.5",
+        "taught=1.5",
+        "taught=-0.1",
+        "unlabelled=-1",
+        "teacher=3",
+        "teacher.units=3",
         "model=3",
         "model.lstm_units=many",
         "model.lstm_units=0",
@@ -229,7 +360,7 @@ def test_a_run_that_is_interrupted_goes_on_to_the_same_model(data, tmp_path, mon
     options = ["--data", str(data), "--set", f"glove={glove_file(tmp_path)}"]
     for change in ("epochs=3", "made=500", "labelled_tweets=20", "model.dimensions=8",
                    "model.vocabulary=1500", "frequent=1500", "model.lstm_units=8",
-                   "vendors=[]"):  # fmt: skip
+                   "vendors=[]", "taught=0", "unlabelled=0"):  # fmt: skip
         options += ["--set", change]
 
     def command(name):
@@ -269,6 +400,7 @@ def test_a_run_that_is_interrupted_goes_on_to_the_same_model(data, tmp_path, mon
         assert a == pytest.approx(b, rel=1e-3)
     assert first[-1]["loss"] < first[0]["loss"]
     assert whole["held-out"]["phrases"]["texts"] > 100 and whole["versions"] == again["versions"]
+    assert "teacher, validation hit@10" not in whole["runs"][0]
     assert set(whole["data"]) >= {"emojis.csv", "codes.npz", phrases.Sources().tweets}
 
     codes = EmojiCodes.load()
@@ -279,3 +411,50 @@ def test_a_run_that_is_interrupted_goes_on_to_the_same_model(data, tmp_path, mon
     # The same folder with other settings is refused, not mixed up.
     assert main([*command("again"), "--set", "epochs=4"]) == 2
     assert "other settings" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_run_with_a_teacher(data, tmp_path, monkeypatch):
+    words = glove_file(tmp_path)
+    encoded = []
+
+    def encode(texts, cache):
+        # A text is the sum of its words' vectors, so that there is something to learn.
+        encoded.append(texts)
+        vectors = np.random.default_rng(0).standard_normal((1000, 384))
+        return np.array(
+            [sum(vectors[hash_of(w) % 1000] for w in [*tokenize(text), "."]) for text in texts]
+        ).astype(np.float16)
+
+    def hash_of(word):
+        return int.from_bytes(word.encode(), "big")
+
+    texts = {"words": ["pizza", "sun"], "examples": ["the red sun", "zxcv"]}
+    monkeypatch.setattr(teacher, "_encoded", encode)
+    monkeypatch.setattr(wordnet, "texts", lambda *arguments: texts)
+    model = SQAMSettings(dimensions=8, vocabulary=1500, lstm_units=8)
+    settings = TrainSettings(
+        model=model, glove=str(words), frequent=1500, epochs=1, made=100, labelled_tweets=20,
+        teacher=TeacherSettings(units=32, epochs=2),
+    )  # fmt: skip
+    for seed in (0, 1):
+        figures = train_sqam.train(
+            dataclasses.replace(settings, seed=seed),
+            output=tmp_path / f"model-{seed}",
+            work=tmp_path / "work" / str(seed),
+            data=data,
+            cache=tmp_path,
+            vae=asset("models", "vae"),
+            taught_in=tmp_path / "teacher",
+        )
+        said = figures["teacher, validation hit@10"]
+        # By chance 10 of 1,751 are right, 0.6 % for each emoji that a sentence names.
+        assert set(said) >= {"name", "keyword", "sentence"} and said["sentence"] > 0.2
+        assert figures["held-out"]["phrases"]["texts"] > 100
+    # Both seeds share one teacher, and the texts are encoded once.
+    assert len(encoded) == 1 and {"the red sun", "zxcv"} <= set(encoded[0])
+    kept = sorted(path.name for path in (tmp_path / "teacher").iterdir())
+    assert len(kept) == 3 and kept[0].startswith("labels-")
+    saved = json.loads((tmp_path / "model-1" / "config.json").read_text("utf-8"))
+    assert saved["training"]["taught"] == settings.taught
+    assert saved["training"]["teacher"] == dataclasses.asdict(settings.teacher)

@@ -1,0 +1,79 @@
+"""WordNet's texts out of an archive of our own in its package's layout."""
+
+import io
+import tarfile
+
+import pytest
+
+from emoji_vae.errors import InputError
+from pipelines import sources, wordnet
+
+LICENCE = '  1 This software is being provided to you, "the licensee of all this", by  \n'
+EIGHTEEN = "one two three four five six seven eight nine ten " + "more " * 7 + "words"
+FILES = {
+    "noun": LICENCE
+    # 16 words, which is 10 in hexadecimal; the letter after a word tells senses apart.
+    + "00000001 03 n 10 alfa 0 bravo 0 charlie 1 delta 0 echo 0 foxtrot 0 golf a hotel 0 "
+    "india 0 juliett 0 kilo 0 lima 0 mike 0 november 0 oscar 0 papa 0 001 @ 00000002 n 0000 "
+    "| letters  \n"
+    + "00000002 06 n 03 ice_cream 0 Paris 0 ox 0 000 | cold; \"ice cream for all\"; \"no\"  \n"
+    "00000003 06 n 03 hot_air_balloon 0 jack_of_all_trades 0 sea_cucumber 0 000 | things  \n"
+    f"00000004 06 n 02 cucumber 0 mp3 0 000 | long; \"{EIGHTEEN}\"; \"{EIGHTEEN} again\"  \n",
+    "verb": "00000001 29 v 02 run 0 cream 3 001 $ 00000002 v 0000 01 + 02 00 "
+    "| move fast; \"run to me\"; \"ice cream for all\"  \n",
+    "adj": "00000001 00 s 02 abounding 0 galore(ip) 0 001 & 00000002 a 0000 | existing in "
+    "abundance; \"abounding confidence\"; \"there was whiskey galore\"; \"ideas galore, \" \n"
+    "00000002 00 s 01 out_of_print(p) 0 000 | no longer sold  \n",
+    "adv": "00000001 02 r 02 run 0 rarely_so 0 000 | now; \"we met at the caf\xe9;\"  \n",
+}  # fmt: skip
+WORDS = {
+    "alfa", "papa", "golf", "paris", "ox", "cucumber", "mp3", "run", "galore", "cream", "letters",
+}  # fmt: skip
+FREQUENT = {
+    "ice", "cream", "hot", "air", "balloon", "jack", "of", "all", "trades", "sea", "out", "print",
+}  # fmt: skip
+
+
+@pytest.fixture
+def archive(tmp_path, monkeypatch):
+    path = tmp_path / "wordnet.tgz"
+    with tarfile.open(path, "w:gz") as tar:
+        for part, text in {**FILES, "sense": "no data"}.items():
+            content = text.encode("latin-1")
+            entry = tarfile.TarInfo(f"package/dict/data.{part}")
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    monkeypatch.setattr(sources, "fetch", lambda name, cache: {("wordnet", tmp_path): path}[
+        name, cache
+    ])  # fmt: skip
+    return path
+
+
+def test_words(archive, tmp_path):
+    # Those of WORDS that WordNet has ("letters" is only in a definition), of three letters or more
+    # (not "ox") and letters alone (not "mp3"); "run" stands in two files.
+    found = wordnet.texts(tmp_path, WORDS, FREQUENT)["words"]
+    assert found == ["alfa", "cream", "cucumber", "galore", "golf", "papa", "paris", "run"]
+
+
+def test_collocations(archive, tmp_path):
+    # "jack of all trades" has four words, "sea cucumber" and "rarely so" have one that is not
+    # frequent, though "cucumber" is among WORDS.
+    found = wordnet.texts(tmp_path, WORDS, FREQUENT)["collocations"]
+    assert found == ["hot air balloon", "ice cream", "out of print"]
+
+
+def test_examples(archive, tmp_path):
+    assert len(EIGHTEEN.split()) == 18
+    # "no", "abounding confidence" and "ideas galore" have less than three words, one has 19, the
+    # licence's is no example; "ice cream for all" is there twice.
+    assert wordnet.texts(tmp_path, WORDS, FREQUENT)["examples"] == [
+        "ice cream for all", EIGHTEEN, "run to me", "there was whiskey galore",
+        "we met at the caf\xe9",
+    ]  # fmt: skip
+
+
+def test_a_damaged_archive_is_an_input_error(archive, tmp_path):
+    archive.write_bytes(archive.read_bytes()[:100])
+    with pytest.raises(InputError, match="cannot read the archive"):
+        wordnet.texts(tmp_path, WORDS, FREQUENT)
