@@ -10,11 +10,11 @@ threshold, precision is the share of right ones among the emojis whose cosine re
 that of right ones among all texts, coverage that of texts with an emoji.
 
 The rule: the threshold with the best F0.5 (precision counts twice as much as recall, since a wrong
-emoji is worse than none), averaged over the kinds of text; of equals the lowest. No threshold makes
-half of the emojis right in this strict sense, where one of 1,751 is asked for and what would have
-fitted as well counts as wrong: the cosine tells right from wrong emojis only a little better than
-chance, as `area under the curve` says (0.5 is chance). There is no set of sentences that deserve
-no emoji, so none is measured. How sure the choice is, resampled texts say.
+emoji is worse than none), averaged over the kinds of text; of equals the lowest. Right is
+strict: one of 1,751 is asked for, and what would have fitted as well counts as wrong. How well the
+cosine tells right from wrong emojis, `area under the curve` says (0.5 is chance). There is no set
+of sentences that deserve no emoji, so none is measured. How sure the choice is, resampled texts
+say.
 
 The model was chosen on the same part, so its precision here is a little too good. `sqam/emojify.py`
 holds the chosen value as ``MIN_SCORE``; change it there when the model or the rule changes.

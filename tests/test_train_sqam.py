@@ -447,7 +447,7 @@ def test_a_run_with_a_teacher(data, tmp_path, monkeypatch):
             vae=asset("models", "vae"),
             taught_in=tmp_path / "teacher",
         )
-        said = figures["teacher, validation hit@10"]
+        said = figures["teacher"]["validation hit@10"]
         # By chance 10 of 1,751 are right, 0.6 % for each emoji that a sentence names.
         assert set(said) >= {"name", "keyword", "sentence"} and said["sentence"] > 0.2
         assert figures["held-out"]["phrases"]["texts"] > 100
