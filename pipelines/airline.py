@@ -375,16 +375,16 @@ def felt(data: Path) -> dict[str, np.ndarray]:
     ) / 4
     strongest = emotions[known].max(axis=1)
     order = np.argsort(strongest, kind="stable")
-    calm, felt = order[: len(known) // 5], order[len(known) // 5 :]
+    calm, moved = order[: len(known) // 5], order[len(known) // 5 :]
 
     def most(rows: np.ndarray, by: np.ndarray) -> np.ndarray:
         first = rows[np.argsort(by[rows], kind="stable")]
         return known[first[: math.ceil(len(rows) / 2)]]
 
     return {
-        "positive": most(felt[valence[felt] > 0], -valence),
+        "positive": most(moved[valence[moved] > 0], -valence),
         "neutral": most(calm, strongest),
-        "negative": most(felt[valence[felt] <= 0], valence),
+        "negative": most(moved[valence[moved] <= 0], valence),
     }
 
 

@@ -88,7 +88,7 @@ class TuneSettings:
 
 
 TUNED = TuneSettings()
-"""What ``--search`` chose for the shipped model."""
+"""For the shipped model; chosen by cross-validation on the training sentences."""
 ALONE = TuneSettings(epochs=60, learning_rate=0.003, margin=0.5, dropout=0.5)
 """For the network without any other training, which must learn more; not searched for."""
 GRID = {

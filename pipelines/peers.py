@@ -5,12 +5,9 @@ catalogue, in its order; higher is better. -inf marks an emoji that the peer doe
 no rank, so it cannot be a hit.
 """
 
-import contextlib
-import importlib
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -81,11 +78,7 @@ def minilm_keywords(texts: Sequence[str], means: Means) -> np.ndarray:
 
 
 def _minilm(texts: Sequence[str], emojis: Sequence[str], means: Means) -> np.ndarray:
-    if "tensorflow" not in sys.modules:
-        # Each brings an LLVM; where TensorFlow's comes first, the process aborts.
-        with contextlib.suppress(ImportError):
-            importlib.import_module("sentence_transformers")
-    from pipelines import teacher  # Loads Keras, and imports the measures that import this.
+    from pipelines import teacher  # It imports the measures, whose module imports this one.
 
     folder = teacher.FOLDER if means.vectors is None else means.vectors
     vectors = teacher.encode([*texts, *emojis], means.cache, folder)
