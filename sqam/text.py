@@ -6,16 +6,19 @@ GloVe does not know, control characters, broken (lone surrogate) characters.
 """
 
 import itertools
+import math
 import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from string import ascii_lowercase
 from typing import NamedTuple
 
 import numpy as np
 
 from emoji_vae.catalogue import catalogue
 from emoji_vae.errors import InputError
+from sqam import slang
 
 MAX_CHARACTERS = 20_000
 """A text is read up to here, so that a line of a megabyte costs no more than a page."""
@@ -46,7 +49,13 @@ _CONTRACTIONS = {
 _STANDS_FOR: dict[str, tuple[str, ...]] = {
     **{emoticon: (word,) for emoticon, word in _EMOTICONS.items()},
     **_CONTRACTIONS,
+    **slang.STANDS_FOR,
 }
+
+
+def _has_digit(word: str) -> bool:
+    return any(map(str.isdigit, word))
+
 
 # An address begins where its run of characters does, if anywhere in it, so that none is tried at
 # each character: a line of "@" would take an hour.
@@ -59,7 +68,11 @@ _TOKEN = re.compile(
         [
             # An emoticon stands alone: "3:00" and "http://" hold none.
             r"(?<!\S)(?:" + "|".join(map(re.escape, sorted(_EMOTICONS, reverse=True))) + r")(?!\w)",
+            # "gr8", "2nite"
+            r"(?<!\w)(?:" + "|".join(sorted(filter(_has_digit, slang.STANDS_FOR))) + r")(?!\w)",
             r"\d+(?:[.,:]\d+)*",
+            # "u.s.", as GloVe writes it
+            r"(?<!\w)(?:[^\W\d_]\.)+(?:[^\W\d_]\.|[^\W\d_](?!\w))",
             r"[^\W\d_]+(?:['-][^\W\d_]+)*",
             r"[!?]|\.\.\.",
         ]
@@ -87,7 +100,8 @@ _Sub = Callable[[re.Pattern[str], _Replacement, str], str]
 class Token(NamedTuple):
     """A token and where it came from: ``text[start:end]`` of the text that it was found in.
 
-    Where no narrower piece is certain, tokens share one: the words of an emoji's name do.
+    Where no narrower piece is certain, tokens share one: the words of an emoji's name do, and those
+    of an abbreviation.
     """
 
     token: str
@@ -132,7 +146,7 @@ def _prepared(text: str, sub: _Sub = re.Pattern.sub) -> str:
 
 
 def _tokens(found: str) -> Sequence[str]:
-    """Return what a match of `_TOKEN` stands for: a token, or two."""
+    """Return what a match of `_TOKEN` stands for: one token or several."""
     tokens = _STANDS_FOR.get(found)
     if tokens is None:
         clitic = _CLITIC.match(found) if "'" in found else None
@@ -172,12 +186,15 @@ def locate(text: str) -> list[Token]:
     located = []
     for match in _TOKEN.finditer(prepared):
         start = match.start()
-        *before, last = _tokens(match[0])
-        # Two tokens share their match out: "don't" is "do" and "n't", "im" is "i" and "m".
-        for token in before:
-            located.append(Token(token, *origins.piece(start, start + len(token))))
-            start += len(token)
-        located.append(Token(last, *origins.piece(start, match.end())))
+        first, *others = _tokens(match[0])
+        # Two tokens share their match out: "don't" is "do" and "n't", "im" is "i" and "m". What
+        # stands for an abbreviation shares all of it.
+        if len(others) == 1 and match[0].startswith(first):
+            located.append(Token(first, *origins.piece(start, start + len(first))))
+            located.append(Token(others[0], *origins.piece(start + len(first), match.end())))
+        else:
+            piece = origins.piece(start, match.end())
+            located += [Token(token, *piece) for token in (first, *others)]
     return located
 
 
@@ -226,6 +243,41 @@ def _agreeing(one: str, other: str) -> int:
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
+MIN_SPLIT, MAX_SPLIT = 6, 40
+"""Characters of an unknown token that is tried as words written together."""
+MAX_COST = 2.6
+"""Most cost (see ``Vocabulary``) a character of such words: more, and they are chance."""
+MIN_MENDED = 6
+"""Characters from which on a slip is mended; shorter words have too many neighbours."""
+_MENDED = 15_000  # Rarer words are hardly what was meant.
+_LONGEST = 16
+_SHORT = frozenset(
+    ["a", "i", "am", "at", "be", "by", "do", "go", "in", "is", "it", "me", "my", "no", "of", "on",
+     "or", "so", "to", "up", "us", "we"]
+)  # fmt: skip
+_ENDINGS = (
+    ("ies", "y"), ("es", ""), ("es", "e"), ("s", ""), ("z", "s"), ("z", ""), ("", "s"),
+    ("in", "ing"), ("ing", ""), ("ing", "e"), ("ed", ""), ("ed", "e"), ("er", ""), ("ers", ""),
+    ("y", ""), ("", "ed"), ("", "ing"), ("e", "ed"), ("e", "ing"), ("", "d"),
+)  # fmt: skip
+"""An unknown word's ending and what stands for it in another form of the word."""
+
+
+def _forms(token: str) -> Iterator[str]:
+    """Yield other forms of a word, whether they are words or not, the likelier ones first."""
+    if len(token) < 4:
+        return
+    if token[-1] == token[-2]:
+        yield token[:-1]
+    for ending, other in _ENDINGS:
+        stem = token.removesuffix(ending)
+        if (not ending or stem != token) and len(stem) >= 3:
+            yield stem + other
+            # "scrubbing", "patted"
+            if ending in ("ing", "ed") and not other and stem[-1] == stem[-2] and len(stem) > 3:
+                yield stem[:-1]
+
+
 class Word(NamedTuple):
     """A token as a vocabulary reads it.
 
@@ -244,9 +296,18 @@ class Word(NamedTuple):
 class Vocabulary:
     """The words that a model knows, each with its row in the embedding.
 
-    Unknown words are handled on purpose: an elongated word is folded ("sooooo" to "so"), a word
-    with hyphens falls into its parts, and what is still unknown is dropped as if it had not been
-    written. A model therefore never sees a vector that stands for "something".
+    Unknown words are handled on purpose. In this order, until something is known: an elongated word
+    is folded ("sooooo" to "so", "cutiee" to "cutie"), a word with hyphens falls into its parts,
+    another form of the word is taken ("samosa": "samosas", "scrubbing": "scrub"), words written
+    together are split ("suchagoodweek"), and one slip of the pen is mended ("assult"). What is
+    still unknown is dropped as if it had not been written. A model therefore never sees a vector
+    that stands for "something".
+
+    Args:
+        words: more frequent ones first, which splitting and mending prefer.
+
+    Raises:
+        InputError: no word, or one twice.
     """
 
     def __init__(self, words: Sequence[str]) -> None:
@@ -302,32 +363,86 @@ class Vocabulary:
         row = self._row(token)
         if row is not None:
             return (row,)
-        if "-" in token:
-            return (row for part in token.split("-") for row in self._rows(part))
-        return ()
+        return (row for part in self._parts(token) for row in self._rows(part))
 
     def _words(self, token: Token, text: str) -> Iterator[Word]:
         """Yield the words of a token of the text in the order of `_rows`, and the unknown ones."""
         whole, start, end = token
         row = self._row(whole)
-        if row is not None or "-" not in whole:
+        parts = self._parts(whole) if row is None else ()
+        if not parts:
             yield Word(whole if row is None else self.words[row], start, end, row)
             return
         written = text[start:end].lower() == whole
-        for part in whole.split("-"):
+        gap = "-" in whole
+        for part in parts:
             # Parts of what is written otherwise, as "jack-o-lantern" is, share its piece.
             end = start + len(part) if written else end
             yield from self._words(Token(part, start, end), text)
-            start = end + 1 if written else start
+            start = end + gap if written else start
 
     def _row(self, token: str) -> int | None:
-        """Return the row of a token, elongated or not, that is known whole."""
+        """Return the row of a token that is known whole, in this form or another."""
         row = self._ids.get(token)
-        for fold in (r"\1\1", r"\1"):
-            if row is not None:
-                break
-            row = self._ids.get(_REPEATED.sub(fold, token))
-        return row
+        if row is not None:
+            return row
+        if "." in token:
+            return self._ids.get(f"{token}.", self._ids.get(token.replace(".", "")))
+        folds = {_REPEATED.sub(fold, token) for fold in (r"\1\1", r"\1")}
+        rows = [self._ids[fold] for fold in folds if fold in self._ids]
+        if rows or not token.isalpha():
+            return min(rows, default=None)  # "goooo" is "go", not "goo"
+        forms = (*_forms(token), *self._mended(token))
+        return next((self._ids[form] for form in forms if form in self._ids), None)
+
+    def _parts(self, token: str) -> Sequence[str]:
+        """Return what an unknown token is made of: () if nothing is known of it."""
+        return token.split("-") if "-" in token else self._split(token)
+
+    def _split(self, token: str) -> Sequence[str]:
+        """Split a token into the likeliest known words, () where none are likely.
+
+        A word is as likely as Zipf's law has it for its row.
+        """
+        if not (MIN_SPLIT <= len(token) <= MAX_SPLIT and token.isalpha()):
+            return ()
+        scale = math.log(len(self.words) + 1)
+        # The least cost of the characters up to each place, and where its last word begins.
+        costs, begins = [0.0], [0]
+        for end in range(1, len(token) + 1):
+            found = [(math.inf, 0)]
+            for start in range(max(0, end - _LONGEST), end):
+                word = token[start:end]
+                if (end - start > 2 or word in _SHORT) and word in self._ids:
+                    found.append((costs[start] + math.log((self._ids[word] + 10) * scale), start))
+            cost, begin = min(found)
+            costs.append(cost)
+            begins.append(begin)
+        if costs[-1] > MAX_COST * len(token):
+            return ()
+        parts, end = [], len(token)
+        while end:
+            parts.append(token[begins[end] : end])
+            end = begins[end]
+        return parts[::-1]
+
+    def _mended(self, token: str) -> Sequence[str]:
+        """Return the most frequent word that one slip makes into the token, () if there is none.
+
+        The first letter is right nearly always (Pollock and Zamora: Collection and
+        characterization of spelling errors in scientific and scholarly text, 1983).
+        """
+        if not (MIN_MENDED <= len(token) <= MAX_SPLIT) or self._split(token):
+            return ()
+        pairs = [(token[:i], token[i:]) for i in range(1, len(token) + 1)]
+        slips = itertools.chain(
+            (a + b[1:] for a, b in pairs),
+            (a + b[1] + b[0] + b[2:] for a, b in pairs if len(b) > 1),
+            (a + letter + b[1:] for a, b in pairs if b for letter in ascii_lowercase),
+            (a + letter + b for a, b in pairs for letter in ascii_lowercase),
+        )
+        rows = [row for slip in slips if (row := self._ids.get(slip, _MENDED)) < _MENDED]
+        return (self.words[min(rows)],) if rows else ()
 
 
 def pad(ids: Sequence[Sequence[int]], width: int) -> np.ndarray:

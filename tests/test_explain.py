@@ -172,7 +172,7 @@ def test_refused(text, k, message):
 
 
 def test_lines_without_colours():
-    assert list(lines(explain("Love pizza, y'all", Planar(), PLANE, k=2), colored=False)) == [
+    assert list(lines(explain("Love pizza, o'brien", Planar(), PLANE, k=2), colored=False)) == [
         "  1   0.7071  ❤️\tred heart",
         "     +0.7071  love",
         "     -0.2929  pizza",
@@ -181,7 +181,7 @@ def test_lines_without_colours():
         "     +0.7071  pizza",
         "     -0.2929  love",
         "",
-        "passed over: y'all",
+        "passed over: o'brien",
     ]
 
 
@@ -266,7 +266,7 @@ def test_matches_are_those_of_rank(scorer, codes):
 
 
 def test_pulls_are_those_of_shorter_texts(scorer, codes):
-    words = ["congrats", "on", "the", "new", "job"]
+    words = ["praise", "on", "the", "new", "job"]
     (one,) = explain(" ".join(words), scorer, codes.select(["🎉"])).explanations
     assert [token.token for token in one.tokens] == words
     shorter = [" ".join(words[:place] + words[place + 1 :]) for place in range(5)]
@@ -350,8 +350,8 @@ def fails(sqam):
     return run
 
 
-TEXT = "Congrats on the new job!"
-TOKENS = ["congrats", "on", "the", "new", "job", "!"]
+TEXT = "Well done on the job!"
+TOKENS = ["well", "done", "on", "the", "job", "!"]
 
 
 def test_table(sqam):

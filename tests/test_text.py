@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emoji_vae.errors import InputError
+from sqam import slang
 from sqam.text import _PERHAPS_EMOJIS, MAX_CHARACTERS, Vocabulary, locate, pad, tokenize
 
 
 @pytest.mark.parametrize(
     ("text", "tokens"),
     [
-        ("Congrats on the new job!", "congrats on the new job !"),
+        ("Congrats on the new job!", "congratulations on the new job !"),
         ("let's play", "let 's play"),
         ("I don’t know", "i do n't know"),
         ("CAN'T won't cannot", "ca n't wo n't can not"),
@@ -90,9 +91,10 @@ def test_addresses(text, tokens):
 @pytest.mark.parametrize(
     ("text", "pieces"),
     [
-        ("Congrats on it!", "congrats=Congrats on=on it=it !=!"),
+        ("Congrats on it!", "congratulations=Congrats on=on it=it !=!"),
         ("I’m, don't DONT cannot", "i=I 'm=’m do=do n't=n't do=DO n't=NT can=can not=not"),
         ("well-known :( <3", "well-known=well-known sad=:( love=<3"),
+        ("idk Y'all", "i=idk do=idk n't=idk know=idk you=Y'all all=Y'all"),
         ("#MondayMood #a_b2", "monday=#Monday mood=Mood a=#a_b b=#a_b 2=2"),
         ("www.b.com @me x@y.z now", "now=now"),
         ("so💔sad 👍🏽!", "so=so broken=💔 heart=💔 sad=sad thumbs=👍🏽 up=👍🏽 !=!"),
@@ -159,6 +161,72 @@ def vocabulary():
 )
 def test_ids(vocabulary, text, rows):
     assert vocabulary.ids(text) == rows
+
+
+ENGLISH = [
+    "a", "the", "in", "good", "life", "week", "such", "go", "goo", "day", "monday", "raisins",
+    "scrub", "agree", "cutie", "winning", "story", "dress", "assault", "u.s.", "usa", "terrified",
+    "friends",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        # Another form, the likelier ones first: "raisin" is no "raising", of which none is known.
+        ("raisin scrubbing agreed", "raisins scrub agree"),
+        ("cutiee winnin stories dresses", "cutie winning story dress"),
+        # Words written together. "as" is not known, and letters alone are no words.
+        ("#suchagoodweek #mondaygoodlife", "such a good week monday good life"),
+        ("aaday asgood", ""),
+        # A slip: a letter too few, swapped, another, too many; not in the first one, not two.
+        ("assult freinds terrifed", "assault friends terrified"),
+        ("asault essault aslt", "assault"),
+        # Short words have too many neighbours: "goot" is left alone, and "week" is none of "wek".
+        ("goot wek", ""),
+        ("gooooo", "go"),  # more frequent than "goo"
+        ("U.S. u.s USA U.S.A. d.c.", "u.s. u.s. usa usa"),
+    ],
+)
+def test_what_is_unknown_is_read_as_what_is_near(text, words):
+    read = Vocabulary(ENGLISH).read(text)
+    assert [word.word for word in read if word.row is not None] == words.split()
+
+
+def test_a_split_token_keeps_its_places():
+    text = "SuchagoodWeek sooo-good"
+    read = [(w.word, text[w.start : w.end]) for w in Vocabulary(ENGLISH).read(text)]
+    assert read == [
+        ("such", "Such"), ("a", "a"), ("good", "good"), ("week", "Week"), ("sooo", "sooo"),
+        ("good", "good"),
+    ]  # fmt: skip
+
+
+@given(st.text(alphabet="aegdlnoswk.'-", max_size=60))
+def test_any_word_is_read_alike_by_ids_and_read(text):
+    vocabulary = Vocabulary(ENGLISH)
+    rows = [word.row for word in vocabulary.read(text) if word.row is not None]
+    assert rows == vocabulary.ids(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("idk, ily", "i do n't know i love you"),
+        ("gr8 2nite b4 b44", "great tonight before b 44"),
+        ("Y'ALL smh rn", "you all shaking my head right now"),
+        ("Made in the U.S.A. at 9 a.m.", "made in the u.s.a. at 9 a.m."),
+    ],
+)
+def test_chat_stands_for_words(text, tokens):
+    assert tokenize(text) == tokens.split()
+
+
+def test_what_stands_for_an_abbreviation_is_words_alone():
+    for written, words in slang.STANDS_FOR.items():
+        assert tokenize(written) == list(words), written
+        # Nothing stands for what stands for something else.
+        assert not set(words) & set(slang.STANDS_FOR), written
 
 
 def test_ids_stop_at_the_limit_of_known_words(vocabulary):
