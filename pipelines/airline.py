@@ -183,7 +183,8 @@ class Tweet(NamedTuple):
 def place_of(text: str) -> float:
     """Return a text's place in [0, 1), which neither its case nor its white space changes."""
     digest = hashlib.sha256(" ".join(text.casefold().split()).encode()).digest()
-    return int.from_bytes(digest[:4], "big") / 2**32
+    # From the end: for the other fifth, figures were seen before the settings below were chosen.
+    return 1 - (int.from_bytes(digest[:4], "big") + 1) / 2**32
 
 
 def prepare(text: str) -> str:
@@ -403,7 +404,7 @@ def vocabulary(
     size = min(settings.words, sum(word in known for word in seen) + len(more))
     chosen = dataclasses.replace(settings.model, vocabulary=size, dimensions=words.vectors.shape[1])
     texts = [phrases.Phrase(tweet.text, (), "tweet", "train") for tweet in train]
-    names, vectors = vocabulary_of(TrainSettings(model=chosen), wider, texts)
+    names, vectors = vocabulary_of(TrainSettings(model=chosen), wider, texts, None)
     if not settings.evidence:
         return names, vectors
     already = set(names)
@@ -414,19 +415,21 @@ def vocabulary(
     return names, np.concatenate([vectors, evidence(train, names)], axis=1)
 
 
-def start_from(model: SQAM, folder: Path) -> None:
-    """Set a model's layers, all but its word vectors, to those of an exported one.
+def start_from(model: SQAM, folder: Path, words: Sequence[str]) -> None:
+    """Set a model's layers and the vectors of words that both know to those of an exported one.
 
-    Where its word vectors are longer, what is beyond the other's starts with no say.
+    Where its word vectors are longer, what is beyond the other's stays and starts with no say.
 
     Args:
         model: is changed.
         folder: of the exported one.
+        words: the model's.
 
     Raises:
         InputError: the folder holds no model, or one of other widths.
     """
     shipped = restore(folder, np.asarray(model.codes))
+    known = {word: row for row, word in enumerate(Scorer.load(folder).vocabulary.words, start=1)}
     mine, theirs = (
         [*m.lstm.get_weights(), *(w for layer in _dense(m) for w in layer.get_weights())]
         for m in (model, shipped)
@@ -449,6 +452,11 @@ def start_from(model: SQAM, folder: Path) -> None:
         layer.set_weights([next(rest) for _ in layer.get_weights()])
     model.code_mean.assign(shipped.code_mean)
     model.code_spread.assign(shipped.code_spread)
+    (vectors,), (others,) = model.embedding.get_weights(), shipped.embedding.get_weights()
+    for row, word in enumerate(words, start=1):
+        if word in known:
+            vectors[row, : others.shape[1]] = others[known[word], : vectors.shape[1]]
+    model.embedding.set_weights([vectors])
 
 
 def _dense(model: SQAM) -> list[Any]:
@@ -699,7 +707,7 @@ def train(name: str, settings: RunSettings, seed: int, material: Material, folde
         model.code_mean.assign(material.every.codes.mean(axis=0))
         model.code_spread.assign(material.every.codes.std(axis=0) + 1e-6)
         if settings.pretrained:
-            start_from(model, asset("models", "sqam"))
+            start_from(model, asset("models", "sqam"), words)
         limit = model.settings.max_tokens
         examples = [
             Example(ids, _grades(SENTIMENTS[tweet.sentiment], columns, settings, material.felt))

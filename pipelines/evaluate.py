@@ -25,8 +25,9 @@ space is folded, unless --as-is.
 
 The own sets are parts of `pipelines.phrases`: sentences of the phrasebook, keywords and tweets, the
 part that choices are made on (dev) or the held-out one (test). Sentences with a negation count
-under "negation" too, those of irony.jsonl under "irony". For the own sets the peers that read
-keywords get those of the training part alone, as our model does.
+under "negation" too, those of irony.jsonl under "irony". Single words that the phrasebook has are
+asked once more under "word", where its first emoji alone is good. For the own sets the peers that
+read keywords get those of the training part alone, as our model does.
 """
 
 import argparse
@@ -298,7 +299,7 @@ OWN_KINDS = ("sentence", "keyword", "tweet")
 
 
 def own_queries(part: str, data: Path) -> list[Query]:
-    """Return our own sentences, keywords and tweets of a part, ``dev`` or ``test``.
+    """Return our own sentences, keywords, tweets and words of a part, ``dev`` or ``test``.
 
     Raises:
         InputError: data are missing.
@@ -307,7 +308,11 @@ def own_queries(part: str, data: Path) -> list[Query]:
     irony = {line.tokens for line in ironic}
     found = []
     for phrase in phrases.gather(catalogue(), data):
-        if phrase.split != PARTS[part] or phrase.kind not in OWN_KINDS:
+        if phrase.split != PARTS[part]:
+            continue
+        if phrase.ranked and len(tokenize(phrase.text)) == 1:
+            found.append(Query(phrase.text, phrase.emojis[:1], ("word",)))
+        if phrase.kind not in OWN_KINDS:
             continue
         kinds = [phrase.kind]
         if phrase.kind == "sentence":

@@ -29,9 +29,9 @@ from emoji_vae.codes import EmojiCodes
 from emoji_vae.command import Parser, run
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
-from pipelines import phrases, results
+from pipelines import glove, phrases, results, sources
 from pipelines.emojifier import EMOJIS, Labelled, part_file, read, take
-from sqam.export import export, restore
+from sqam.export import export, quantize, restore
 from sqam.model import SQAM
 from sqam.scorer import Scorer
 from sqam.text import Vocabulary, pad, tokenize
@@ -82,9 +82,9 @@ class TuneSettings:
             raise InputError("the rate must be above 0, and the dropouts from 0 to below 1")
 
     def of_model(self) -> dict[str, Any]:
-        """Return those that are settings of the network."""
+        """Return those that are settings of the network, whose word vectors stay as they are."""
         names = ("learning_rate", "batch", "margin", "dropout", "word_dropout")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | {"tune_embedding": False}
 
 
 TUNED = TuneSettings()
@@ -226,6 +226,19 @@ def measure(scorer: Scorer, codes: EmojiCodes, train: Labelled, test: Labelled) 
     }
 
 
+def vectors_of(words: Sequence[str], table: glove.Glove) -> np.ndarray:
+    """Return GloVe's vectors of words as they ship untuned, float32 (n, d).
+
+    Raises:
+        InputError: GloVe lacks a word.
+    """
+    place = {word: row for row, word in enumerate(table.words)}
+    if missing := [word for word in words if word not in place]:
+        raise InputError(f"GloVe lacks {missing[0]!r} of the model's words; train it again")
+    rounded, scales = quantize(table.vectors[[place[word] for word in words]])
+    return rounded * scales
+
+
 def sample(words: Sequence[str]) -> list[str]:
     """Return a thousand texts to compare an export by: any will do."""
     return [" ".join(pair) for pair in itertools.pairwise(words[:1001])]
@@ -239,6 +252,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--model", type=Path, default=asset("models", "sqam"), help="folder of the trained model")
     add("--codes", type=Path, default=asset("models", "vae", "codes.npz"), help="its answers")
     add("--data", type=Path, default=phrases.DATA, help="folder with emojiset/{train,test}.csv")
+    add("--cache", type=Path, default=sources.CACHE, help="folder of downloaded packages")
     add("--output", type=Path, default=asset("results", "five-classes.json"), help="results file")
     add("--search", action="store_true", help="print a cross-validation of settings, and end")
     add("--repeats", type=int, default=1, help="of the five folds of --search")
@@ -256,14 +270,14 @@ def _work(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
     runs: dict[str, list[dict[str, Any]]] = {"tuned": [], "alone": []}
     zero_shot = measure(Scorer.load(options.model), codes, train, test)
     words = Scorer.load(options.model).vocabulary.words
+    untrained = vectors_of(words, glove.load("100d", options.cache))
     jobs = [(name, seed) for name in runs for seed in options.seeds]
     for name, seed in tqdm(jobs, "trainings", leave=False, disable=None):
         settings = TUNED if name == "tuned" else ALONE
         model = restore(options.model, codes.codes, **settings.of_model())
         if name == "alone":
-            # The same network as it was before any training; the word vectors are GloVe's.
-            vectors = model.embedding.get_weights()[0][1:]
-            model = SQAM(model.settings, vectors, codes.codes, seed)
+            # The same network as it was before any training.
+            model = SQAM(model.settings, untrained, codes.codes, seed)
         tuner = Tuner(model, Vocabulary(words), settings, len(train.sentences), again)
         tuner.fit(train, seed)
         with tempfile.TemporaryDirectory() as folder:
@@ -283,6 +297,7 @@ def _work(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
                 **results.hashes(files),
                 **results.hashes([options.model / "question.onnx", options.model / "answer.onnx"]),
                 **results.hashes([options.codes]),
+                **glove.hashes("100d"),
             },
             "versions": results.versions(),
         },

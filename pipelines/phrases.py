@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import emoji
+
 from emoji_vae.catalogue import Catalogue
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
@@ -40,15 +42,23 @@ _TWEET_LEAK = re.compile("[\ufe0f\u200d]")
 
 
 class Phrase(NamedTuple):
-    """A text, the rows of its correct emojis in the catalogue, what it is and its part.
+    """A text with its fitting emojis.
 
-    A sentence of the phrasebook names its emojis best first; otherwise their order says nothing.
+    Attributes:
+        text: as the first source writes it.
+        emojis: rows in the catalogue of those that fit.
+        kind: one of `KINDS`. A text of the phrasebook that is also an emoji's word is of the
+            word's kind.
+        split: one of `SPLITS`.
+        ranked: how many of the emojis, the first ones, stand best first: those that the phrasebook
+            names. The order of the others says nothing.
     """
 
     text: str
     emojis: tuple[int, ...]
     kind: str
     split: str
+    ranked: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +70,9 @@ class Sources:
     tweets: str = "tweets_with_emoji.csv.gz"
     labelled_tweets: str = "tweeteval/emoji/{}.csv.gz"
     labels: str = "tweeteval/emoji/mapping.csv"
+    plain: tuple[str, ...] = tuple(
+        f"tweeteval/{name}/train.csv.gz" for name in ("emotion", "hate", "irony", "offensive")
+    )
 
 
 def clean_tweet(text: str) -> str:
@@ -103,6 +116,19 @@ def phrasebook() -> Iterator[tuple[str, list[str]]]:
             yield entry["text"], entry["emojis"]
 
 
+def plain(data: Path = DATA, sources: Sources | None = None) -> list[str]:
+    """Return the training texts of other tasks that hold no emoji, without their labels.
+
+    Raises:
+        InputError: a file is missing, cannot be read or lacks a column.
+    """
+    names = (sources or Sources()).plain
+    texts = dict.fromkeys(
+        clean_tweet(record["text"]) for name in names for record in rows(data / name, "text")
+    )
+    return [text for text in texts if not emoji.emoji_count(text)]
+
+
 def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = None) -> list[Phrase]:
     """Gather every phrase and tweet.
 
@@ -116,6 +142,7 @@ def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = No
     """
     sources = sources or Sources()
     found: dict[tuple[str, str], tuple[str, str, dict[int, None], set[str]]] = {}
+    best: dict[str, dict[int, None]] = {}
 
     def add(text: str, emojis: list[int], kind: str, split: str | None = None) -> None:
         key = " ".join(tokenize(text))
@@ -125,22 +152,24 @@ def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = No
         _, _, correct, parts = found.setdefault((table, key), (text, kind, {}, set()))
         correct.update(dict.fromkeys(emojis))
         parts.add(split or part(key))
+        if kind == "sentence":
+            best.setdefault(key, {}).update(dict.fromkeys(emojis))
 
-    for row, emoji in enumerate(catalogue):
-        add(emoji.name, [row], "name")
-        for keyword in emoji.keywords:
+    for row, entry in enumerate(catalogue):
+        add(entry.name, [row], "name")
+        for keyword in entry.keywords:
             add(keyword, [row], "keyword")
     try:
         with gzip.open(data / sources.descriptions, "rt", encoding="utf-8") as file:
             for line in file:
-                entry = json.loads(line)
-                place = catalogue.find(entry["emoji"])
+                read = json.loads(line)
+                place = catalogue.find(read["emoji"])
                 if place is None:
                     continue
-                for tag in entry["tags"]:
+                for tag in read["tags"]:
                     if "skin" not in tag:
                         add(str(tag), [place], "tag")
-                text = _SKIN_TONE.sub("", entry["description"].lower())
+                text = _SKIN_TONE.sub("", read["description"].lower())
                 add(_TEMPLATE.sub("", text), [place], "description")
     except (OSError, KeyError, json.JSONDecodeError) as error:
         raise InputError(
@@ -167,7 +196,10 @@ def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = No
         for record in rows(data / sources.labelled_tweets.format(name), "text", "label"):
             add(clean_tweet(record["text"]), [labels[record["label"]]], "labelled tweet", split)
 
-    return [
-        Phrase(text, tuple(correct), kind, max(parts, key=SPLITS.index))
-        for text, kind, correct, parts in found.values()
-    ]
+    none: dict[int, None] = {}
+    phrases = []
+    for (table, key), (text, kind, correct, parts) in found.items():
+        ranked = best.get(key, none) if table == "phrase" else none
+        emojis = tuple({**ranked, **correct})
+        phrases.append(Phrase(text, emojis, kind, max(parts, key=SPLITS.index), len(ranked)))
+    return phrases

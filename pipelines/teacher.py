@@ -26,7 +26,7 @@ from emoji_vae.catalogue import catalogue
 from emoji_vae.command import Parser, run
 from emoji_vae.errors import InputError, MissingExtraError
 from emoji_vae.files import replacing
-from pipelines import glove, phrases, sources, wordnet
+from pipelines import glove, phrases, sources, variations, wordnet
 from pipelines.evaluate import hits
 from sqam.text import tokenize
 
@@ -48,10 +48,11 @@ class TeacherSettings:
         batch: texts a step.
         learning_rate: at first; it falls to 0 along a cosine.
         weight_decay: of AdamW.
-        sentences: how much a sentence of the phrasebook counts, where a phrase counts 1.
+        sentences: how much a text of the phrasebook counts, where another phrase counts 1.
         labelled_tweets: the same for a tweet of the 20-class task.
         words: how many of GloVe's most frequent words are labelled, where WordNet has them.
         collocations: of how many of those WordNet's collocations must be made up to be labelled.
+        variations: of each sentence of the phrasebook's training part that are labelled.
         answers: how many emojis of a label are kept.
         seed: of the network.
     """
@@ -63,9 +64,10 @@ class TeacherSettings:
     learning_rate: float = 0.0015
     weight_decay: float = 0.02
     sentences: float = 2.0
-    labelled_tweets: float = 0.4
-    words: int = 40_000
+    labelled_tweets: float = 0.1
+    words: int = 100_000
     collocations: int = 15_000
+    variations: int = 3
     answers: int = 24
     seed: int = 0
 
@@ -81,6 +83,10 @@ def hashes() -> dict[str, str]:
     """Return the SHA-256 of the packages that it is made of."""
     pinned = (sources.SOURCES[name] for name in ("minilm", "wordnet"))
     return {source.archive: source.sha256 for source in pinned}
+
+
+_MIN_WORDS = 3
+"""Of a sentence with variations: with fewer, little of it would be left."""
 
 
 class Labels(NamedTuple):
@@ -100,9 +106,10 @@ def unlabelled(
     words: glove.Glove,
     found: Sequence[phrases.Phrase],
     cache: Path,
+    plain: Sequence[str] = (),
     dropped: Sequence[str] = (),
 ) -> list[str]:
-    """Return texts to label: WordNet's.
+    """Return texts to label: WordNet's, ``plain`` and variations of sentences.
 
     Those that a held-out or validation phrase says, or one of ``dropped``, are left out.
     """
@@ -110,11 +117,17 @@ def unlabelled(
     read = wordnet.texts(
         cache, set(frequent[: settings.words]), set(frequent[: settings.collocations])
     )
+    sentences = [p.text for p in found if p.split == "train" and p.kind == "sentence"]
+    longer = [text for text in sentences if len(tokenize(text)) >= _MIN_WORDS]
+    more = variations.varied(longer, words, settings.variations, settings.seed)
     # What measures must not be met in training, not even with the teacher's label.
     measured = [p.text for p in found if p.split != "train"]
     apart = {" ".join(tokenize(text)) for text in (*measured, *dropped)}
     return [
-        text for texts in read.values() for text in texts if " ".join(tokenize(text)) not in apart
+        text
+        for texts in (*read.values(), plain, more)
+        for text in texts
+        if " ".join(tokenize(text)) not in apart
     ]
 
 
@@ -174,9 +187,15 @@ def _encoded(texts: Sequence[str], cache: Path) -> np.ndarray:
 
 
 def target(phrase: phrases.Phrase) -> dict[int, float]:
-    """Return how a phrase's answers share a sum of 1; the first ones of a sentence have more."""
-    ranked = phrase.kind == "sentence"
-    shares = [1 / (1 + at) if ranked else 1.0 for at in range(len(phrase.emojis))]
+    """Return how a phrase's answers share a sum of 1.
+
+    Those that are ranked have more the better they are, the others together as much as the next
+    one after these would have.
+    """
+    others = len(phrase.emojis) - phrase.ranked
+    shares = [1 / (1 + at) for at in range(phrase.ranked)]
+    if others:
+        shares += [1 / (1 + phrase.ranked) / others] * others
     return {row: share / sum(shares) for row, share in zip(phrase.emojis, shares, strict=True)}
 
 
@@ -211,8 +230,13 @@ def train(
         ]
     )
     rows = np.flatnonzero([phrase.split == "train" for phrase in found])
-    counts = {"sentence": settings.sentences, "labelled tweet": settings.labelled_tweets}
-    weights = np.array([counts.get(phrase.kind, 1.0) for phrase in found], dtype=np.float32)
+
+    def counts(phrase: phrases.Phrase) -> float:
+        if phrase.kind == "labelled tweet":
+            return settings.labelled_tweets
+        return settings.sentences if phrase.ranked else 1.0
+
+    weights = np.array([counts(phrase) for phrase in found], dtype=np.float32)
     steps = max(1, len(rows) // settings.batch)
     rate = keras.optimizers.schedules.CosineDecay(
         settings.learning_rate, max(1, steps * settings.epochs)
@@ -314,7 +338,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parser.parse_args(argv)
         found = phrases.gather(catalogue(), arguments.data)
         words = glove.load("100d", arguments.cache)
-        more = unlabelled(TeacherSettings(), words, found, arguments.cache)
+        plain = phrases.plain(arguments.data)
+        more = unlabelled(TeacherSettings(), words, found, arguments.cache, plain)
         vectors = encode([*(p.text for p in found), *more], arguments.cache, arguments.output)
         print(f"{len(vectors)} texts in {str(arguments.output)!r}, {len(more)} of them unlabelled")
 

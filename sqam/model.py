@@ -30,12 +30,14 @@ class SQAMSettings:
 
     dimensions: int = 100
     """Length of a word vector."""
-    vocabulary: int = 48_000
+    vocabulary: int = 45_500
     """Words with a vector."""
     max_tokens: int = 32
     """Tokens of a sentence that are read."""
-    tune_embedding: bool = False
-    """Train the word vectors. If not, words that training never saw stay near their neighbours."""
+    tune_embedding: bool = True
+    """Train the word vectors. Words that training never sees stay where they were, which is near
+    their neighbours no longer: let it see all of them (``train_sqam`` has a teacher's texts), or
+    leave the vectors alone."""
     mask: bool = True
     """Ignore padding in the LSTM and in the pooling."""
     lstm_units: int = 128
@@ -73,7 +75,7 @@ class SQAMSettings:
     """Of the hinge loss."""
     sharpness: float | None = 20.0
     """Of the hinge loss in its smooth form, see ``smooth_hinge``; None for the hinge itself."""
-    popularity: float = 0.4
+    popularity: float = 0.5
     """How much of how popular an answer is the loss explains away, in its smooth form, if it is
     told: 0 leaves all of it to the cosines, 1 nothing. See ``SQAM.compile_for_training``."""
     negatives: int | None = None

@@ -103,4 +103,6 @@ def data(tmp_path_factory):
             ["text", "label"],
             [[f"sunday walk in the {part} \ufe0f  park ", "0"]],
         )
+    for at, name in enumerate(read.plain):
+        write_csv(tmp_path / name, ["text", "label"], [[f"nothing like rain number {at}", "0"]])
     return tmp_path

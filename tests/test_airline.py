@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from conftest import WORDS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,11 +59,15 @@ def test_a_run_starts_from_an_exported_model(tiny):
     settings = dataclasses.replace(shipped.settings, dimensions=8, tune_embedding=True)
     rng = np.random.default_rng(0)
     vectors = shipped.embedding.get_weights()[0][1:]
-    wider = np.concatenate([vectors, rng.standard_normal((10, 2))], axis=1).astype("float32")
+    wider = np.concatenate([0 * vectors, rng.standard_normal((10, 2))], axis=1).astype("float32")
+    wider[4] = 7  # a word that the exported model does not know keeps its vector
     model = SQAM(settings, wider, tiny["codes"].codes[:3], seed=5)
-    ids = rng.integers(1, 11, (20, 7)).astype("int32")
+    ids = rng.choice([1, 2, 3, 4, 6, 7, 8, 9, 10], (20, 7)).astype("int32")
     before = model.question_vectors(ids)
-    start_from(model, tiny["folder"])
+    start_from(model, tiny["folder"], [*WORDS[:4], "unheard", *WORDS[5:]])
+    start = model.embedding.get_weights()[0]
+    np.testing.assert_array_equal(start[5], 7)
+    np.testing.assert_array_equal(start[1:, 6:], wider[:, 6:])
     expected = shipped.question_vectors(ids)
     assert np.abs(model.question_vectors(ids) - expected).max() < 1e-6
     assert np.abs(before - expected).max() > 0.1
@@ -74,7 +79,7 @@ def test_a_run_of_other_widths_cannot_start_from_it(tiny):
     settings = dataclasses.replace(tiny["model"].settings, lstm_units=5)
     model = SQAM(settings, np.zeros((10, 6), "float32"), tiny["codes"].codes[:3])
     with pytest.raises(InputError, match="other widths than the run's"):
-        start_from(model, tiny["folder"])
+        start_from(model, tiny["folder"], WORDS)
 
 
 def tweet(text="the flight was good", sentiment=0, row=0, place=None, agreed=True):

@@ -243,13 +243,20 @@ def test_own_queries(monkeypatch):
         Phrase("what a day", (8,), "tweet", "validation"),
         Phrase("what a day", (8,), "labelled tweet", "validation"),
         Phrase("a name", (9,), "name", "validation"),
+        Phrase("dinner", (7, 2), "keyword", "validation", 1),
     ]
     monkeypatch.setattr(phrases, "gather", lambda emojis, data: found)
     first, second, *others = evaluate.own_queries("dev", NOWHERE)
     assert first == Query("we are not amused", (3, 1), ("sentence", "negation"))
     assert second.text == ironic["text"] and {"sentence", "irony"} <= set(second.kinds)
     # Only sentences count as negated.
-    assert others == [Query("no entry", (5,), ("keyword",)), Query("what a day", (8,), ("tweet",))]
+    assert others == [
+        Query("no entry", (5,), ("keyword",)),
+        Query("what a day", (8,), ("tweet",)),
+        # The phrasebook's best emoji of a word alone; then whatever emoji has the keyword.
+        Query("dinner", (7,), ("word",)),
+        Query("dinner", (7, 2), ("keyword",)),
+    ]
     assert evaluate.own_queries("test", NOWHERE) == [Query("a lovely day", (6,), ("sentence",))]
     monkeypatch.setattr(phrases, "gather", lambda emojis, data: found[4:5])
     with pytest.raises(InputError, match="no own text"):

@@ -12,7 +12,7 @@ from conftest import WORDS
 
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError
-from pipelines import five_classes, phrases
+from pipelines import five_classes, glove, phrases
 from pipelines.emojifier import EMOJIS, Labelled
 from pipelines.five_classes import (
     READINGS,
@@ -21,6 +21,7 @@ from pipelines.five_classes import (
     main,
     measure,
     replayed,
+    vectors_of,
 )
 from sqam.export import restore
 from sqam.scorer import Scorer
@@ -138,6 +139,14 @@ def test_measure_by_hand(tiny):
     assert found["readings right"] == 3 / 5 and list(found["readings"]) == list(READINGS)
 
 
+def test_vectors_before_any_training():
+    # 127 steps of 0.02 make 2.54: the others are rounded to whole ones.
+    table = glove.Glove(["a", "b"], np.array([[2.54, 0.5], [1.27, -0.031]], np.float32))
+    np.testing.assert_allclose(vectors_of(["b", "a"], table), [[1.27, -0.03], [2.54, 0.5]])
+    with pytest.raises(InputError, match="lacks 'c'"):
+        vectors_of(["a", "c"], table)
+
+
 def test_the_command(tiny, tmp_path, monkeypatch, capsys):
     rows = [(text, label) for label, text in enumerate(CLASSES)]
     write(tmp_path / "emojiset/train.csv", rows * 5)
@@ -149,6 +158,8 @@ def test_the_command(tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(five_classes, "GRID", {"epochs": (1, 2)})
     # `export` compares on a thousand texts; ten words make some, again and again.
     monkeypatch.setattr(five_classes, "sample", lambda words: tiny["sentences"])
+    table = glove.Glove([*WORDS, "further"], np.ones((11, 6), np.float32))
+    monkeypatch.setattr(glove, "load", lambda source, cache: table)
     common = ["--model", str(tiny["folder"]), "--codes", str(tmp_path / "codes.npz")]
     common += ["--data", str(tmp_path)]
     output = tmp_path / "x.json"

@@ -63,6 +63,26 @@ def test_part_is_a_fixed_share():
     assert phrases.part("good morning") == phrases.part("good morning")
 
 
+def test_what_the_phrasebook_says_comes_first(data, monkeypatch):
+    book = [("Pizza", ["😋", "🍕"]), ("so hungry rn", ["🍕", "😋"])]
+    monkeypatch.setattr(phrases, "phrasebook", lambda: iter(book))
+    found = {p.text: p for p in phrases.gather(catalogue(), data)}
+    # A keyword stays one, with all its emojis behind those that are ranked.
+    assert found["pizza"].kind == "keyword" and found["pizza"].ranked == 2
+    assert found["pizza"].emojis[:2] == (row("😋"), row("🍕"))
+    assert len(set(found["pizza"].emojis)) == len(found["pizza"].emojis)
+    assert found["so hungry rn"][1:3] == ((row("🍕"), row("😋")), "sentence")
+    assert found["so hungry rn"].ranked == 2
+    assert found["what a lovely tuesday this is"].ranked == 0
+
+
+def test_plain_texts_hold_no_emoji_and_no_selector(tmp_path):
+    for name, texts in (("a.csv", ["so  cold", "so \ufe0f  cold", "ice 🧊"]), ("b.csv", ["warm"])):
+        (tmp_path / name).write_text("text,label\n" + "".join(f"{t},0\n" for t in texts), "utf-8")
+    sources = phrases.Sources(plain=("a.csv", "b.csv"))
+    assert phrases.plain(tmp_path, sources) == ["so cold", "warm"]
+
+
 def test_a_missing_file_is_named(data):
     (data / phrases.Sources().tweets).unlink()
     with pytest.raises(InputError, match="tweets_with_emoji"):

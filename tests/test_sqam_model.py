@@ -271,8 +271,17 @@ def test_both_towers_share_their_last_layers():
     assert model.shared_layers[-1].activation.__name__ == "tanh"
 
 
+def test_word_vectors_that_are_tuned_move_where_they_are_met():
+    model = small_model(learning_rate=0.01, decay=False, tune_embedding=True, word_dropout=0.0)
+    model.compile_for_training(60)
+    before = model.embedding.get_weights()[0].copy()
+    model.train_on_batch(np.array([[1, 0], [2, 3]]), np.eye(9, dtype="float32")[:2])
+    moved = (before != model.embedding.get_weights()[0]).any(axis=1)
+    assert moved[[1, 2, 3]].all() and not moved[4:].any()
+
+
 def test_word_vectors_stay_where_they_are_and_the_loss_falls():
-    model = small_model(learning_rate=0.01, decay=False)
+    model = small_model(learning_rate=0.01, decay=False, tune_embedding=False)
     model.compile_for_training(60)
     ids = np.array([[1, 0], [2, 3], [4, 0]])
     correct = np.eye(9, dtype="float32")[:3]

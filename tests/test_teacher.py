@@ -20,8 +20,11 @@ from pipelines.teacher import TeacherSettings, dense, encode, label, target
 
 def test_target_by_hand():
     # A sentence names its emojis best first: 1, 1/2 and 1/3 of a sum of 11/6.
-    sentence = target(Phrase("hello", (4, 2, 7), "sentence", "train"))
+    sentence = target(Phrase("hello", (4, 2, 7), "sentence", "train", 3))
     assert sentence == pytest.approx({4: 6 / 11, 2: 3 / 11, 7: 2 / 11})
+    # One is ranked: it has 1, the other two share 1/2.
+    word = target(Phrase("hello", (4, 2, 7), "keyword", "train", 1))
+    assert word == pytest.approx({4: 2 / 3, 2: 1 / 6, 7: 1 / 6})
     # Elsewhere their order says nothing.
     tweet = target(Phrase("hello", (4, 2, 7), "tweet", "train"))
     assert tweet == pytest.approx({4: 1 / 3, 2: 1 / 3, 7: 1 / 3})
@@ -160,8 +163,9 @@ def test_unlabelled_leaves_out_what_measures(tmp_path, monkeypatch):
         "pizza", "river", "good morning to you",
     ]  # fmt: skip
     assert asked == [(tmp_path, {"the", "of", "pizza"}, {"the"})]
-    assert teacher.unlabelled(settings, words, found, tmp_path, ["River."]) == [
-        "pizza", "good morning to you",
+    plain = ["GOOD morning!", "off to bed"]
+    assert teacher.unlabelled(settings, words, found, tmp_path, plain, ["River."]) == [
+        "pizza", "good morning to you", "off to bed",
     ]  # fmt: skip
 
 
@@ -293,8 +297,9 @@ def test_the_command_encodes_every_text(data, tmp_path, monkeypatch, encoded, ca
     })  # fmt: skip
     output = tmp_path / "teacher"
     assert teacher.main(["--data", str(data), "--output", str(output)]) == 0
-    n = len(gathered(data)) + 2
-    assert capsys.readouterr().out == f"{n} texts in {str(output)!r}, 2 of them unlabelled\n"
+    more = 2 + len(phrases.Sources().plain)
+    n = len(gathered(data)) + more
+    assert capsys.readouterr().out == f"{n} texts in {str(output)!r}, {more} of them unlabelled\n"
     kept = json.loads((output / "texts.json").read_text("utf-8"))
     assert {"river", "nobody says this of a river"} < set(kept)
     # "river" or a name may be a phrase as well: none is kept twice.

@@ -20,13 +20,12 @@ from pipelines.train_sqam import (
     TrainSettings,
     batches,
     main,
-    narrowed,
     place_of,
     settings_from,
     taught_answers,
     views_of,
+    vocabulary_of,
     without,
-    worth_a_row,
 )
 from sqam.model import SQAMSettings
 from sqam.scorer import Scorer
@@ -43,7 +42,7 @@ def examples():
         Phrase("d d d d d d", (1,), "tweet", "train"),
         Phrase("b", (2,), "labelled tweet", "train"),
         Phrase("unheard of", (1,), "tag", "train"),
-        Phrase("a d", (2, 0), "sentence", "train"),
+        Phrase("a d", (2, 0), "sentence", "train", 2),
     ]
     return Examples(found, vocabulary, MODEL.max_tokens)
 
@@ -174,12 +173,15 @@ def test_labels_find_their_texts(monkeypatch, tmp_path):
         return Labels(np.arange(8)[:, np.newaxis], np.ones((8, 1), np.float32)), {"name": 0.5}
 
     monkeypatch.setattr(glove, "load", lambda source, cache: f"words of {source}")
+    monkeypatch.setattr(phrases, "plain", lambda data: [])
     monkeypatch.setattr(teacher, "unlabelled", lambda *arguments: ["a a", "what", "d"])
     monkeypatch.setattr(teacher, "labels", labels)
 
     def taught(**changes):
         settings = TrainSettings(model=MODEL, **changes)
-        return taught_answers(settings, kept, found, [], vocabulary, 3, tmp_path, tmp_path / "work")
+        return taught_answers(
+            settings, kept, found, [], vocabulary, 3, tmp_path, tmp_path, tmp_path / "work"
+        )
 
     answers, figures = taught(taught=1.0)
     assert figures == {"name": 0.5}
@@ -206,32 +208,37 @@ def test_one_seed_and_epoch_one_order():
     assert epoch(3) != epoch(4) and epoch(3) != epoch(3, seed=1)
 
 
-def test_words_that_are_never_written_do_not_ship():
-    words = ["the", "u.s.", "--", "n't", "cannot", "1998", "24", "co-op", "...", "'s"]
+def known_words(words, size, english, **changes):
+    table = glove.Glove(words, np.arange(2.0 * len(words), dtype=np.float32).reshape(-1, 2))
+    model = dataclasses.replace(MODEL, dimensions=2, vocabulary=size, **changes)
     found = [
-        Phrase("it is 24", (0,), "name", "train"),
+        Phrase("it is 24 zebra zebra", (0,), "name", "train"),
         Phrase("in 1998", (0,), "name", "validation"),
     ]
-    # The tokenizer splits "u.s." and writes no dashes; "cannot" is what "cannotttt" is folded to;
-    # no training text has 1998.
-    assert worth_a_row(words, found).tolist() == [
-        True, False, False, True, True, False, True, True, True, True,
-    ]  # fmt: skip
+    return vocabulary_of(TrainSettings(model=model, names=10), table, found, english)
 
 
-def test_a_narrowed_model_says_the_same_of_what_is_left(tiny):
-    kept = np.array([True, False, True, True, True, True, False, True, True, True])
-    model = tiny["model"]
-    small = narrowed(model, kept)
-    assert small.settings.vocabulary == 8
-    ids = np.array([[1, 3, 4, 5, 0, 0, 0], [10, 9, 8, 6, 3, 1, 0]], dtype="int32")
-    # Rows 1 and 6 are gone, so ids above 2 are one less, and those above 7 two less.
-    fewer = np.array([[1, 2, 3, 4, 0, 0, 0], [8, 7, 6, 5, 2, 1, 0]], dtype="int32")
-    np.testing.assert_allclose(
-        small.question_vectors(fewer), model.question_vectors(ids), atol=1e-6
-    )
-    codes = tiny["codes"].codes
-    np.testing.assert_allclose(small.answer_vectors(codes), model.answer_vectors(codes), atol=1e-6)
+def test_the_vocabulary_is_what_is_worth_a_row():
+    words = ["the", "u.s", "--", "n't", "cannot", "1998", "24", "co-op", "...", "'s"]
+    words += ["anna", "lamp", "24th", "zebra", "moss"]
+    # The tokenizer splits "u.s" and writes no dashes; "cannot" is what "cannotttt" is folded to; no
+    # training text has 1998 or 24th; beyond the tenth a word is known to English or to training.
+    known = ["the", "n't", "cannot", "24", "co-op", "...", "'s", "lamp", "zebra", "moss"]
+    found, vectors = known_words(words, 10, {"lamp", "moss", "24th"})
+    assert found == known
+    # Each vector within half a step of int8 (29 / 254) of its own: "the" is the first, "moss" the
+    # fifteenth.
+    np.testing.assert_allclose(vectors[[0, -1]], [[0, 1], [28, 29]], atol=0.115)
+    assert known_words(words, 3, set())[0] == known[:3]
+    with pytest.raises(InputError, match="give 8 words for a vocabulary of 9"):
+        known_words(words, 9, set())
+
+
+def test_vectors_that_are_tuned_are_those_of_training_alone():
+    words = ["the", "24", "is", "lamp", "zebra", "it"]
+    found, vectors = known_words(words, 4, None, tune_embedding=True)
+    assert found == ["zebra", "it", "is", "24"]  # the most frequent first
+    assert vectors.tolist() == [[8, 9], [10, 11], [4, 5], [2, 3]]  # as they were
 
 
 def test_settings_from_the_command_line():
@@ -295,11 +302,13 @@ def test_without_numbers_the_kept_emojis_anew():
         Phrase("a", (0, 2), "name", "train"),
         Phrase("b", (1,), "name", "train"),
         Phrase("c", (3, 1), "tweet", "held-out"),
+        Phrase("d", (3, 1, 2), "sentence", "train", 2),
     ]
-    # Emoji 1 goes; 2 and 3 become 1 and 2.
+    # Emoji 1 goes; 2 and 3 become 1 and 2. Of the two ranked ones of "d" one is left.
     assert without(found, np.array([True, False, True, True])) == [
         Phrase("a", (0, 1), "name", "train"),
         Phrase("c", (2,), "tweet", "held-out"),
+        Phrase("d", (2, 1), "sentence", "train", 1),
     ]
 
 
@@ -359,7 +368,7 @@ def test_views_are_encoded_once_and_kept(tmp_path, monkeypatch):
 def test_a_run_that_is_interrupted_goes_on_to_the_same_model(data, tmp_path, monkeypatch, capsys):
     options = ["--data", str(data), "--set", f"glove={glove_file(tmp_path)}"]
     for change in ("epochs=3", "made=500", "labelled_tweets=20", "model.dimensions=8",
-                   "model.vocabulary=1500", "frequent=1500", "model.lstm_units=8",
+                   "model.vocabulary=1500", "names=1500", "model.lstm_units=8",
                    "vendors=[]", "taught=0", "unlabelled=0"):  # fmt: skip
         options += ["--set", change]
 
@@ -432,9 +441,10 @@ def test_a_run_with_a_teacher(data, tmp_path, monkeypatch):
     texts = {"words": ["pizza", "sun"], "examples": ["the red sun", "zxcv"]}
     monkeypatch.setattr(teacher, "_encoded", encode)
     monkeypatch.setattr(wordnet, "texts", lambda *arguments: texts)
+    monkeypatch.setattr(wordnet, "words", lambda cache: frozenset(texts["words"]))
     model = SQAMSettings(dimensions=8, vocabulary=1500, lstm_units=8)
     settings = TrainSettings(
-        model=model, glove=str(words), frequent=1500, epochs=1, made=100, labelled_tweets=20,
+        model=model, glove=str(words), names=1500, epochs=1, made=100, labelled_tweets=20,
         teacher=TeacherSettings(units=32, epochs=2),
     )  # fmt: skip
     for seed in (0, 1):

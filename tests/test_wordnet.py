@@ -56,6 +56,12 @@ def test_words(archive, tmp_path):
     assert found == ["alfa", "cream", "cucumber", "galore", "golf", "papa", "paris", "run"]
 
 
+def test_every_word(archive, tmp_path):
+    letters = "alfa bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike"
+    others = "november oscar papa paris cucumber run cream abounding galore"
+    assert wordnet.words(tmp_path) == {*letters.split(), *others.split()}
+
+
 def test_collocations(archive, tmp_path):
     # "jack of all trades" has four words, "sea cucumber" and "rarely so" have one that is not
     # frequent, though "cucumber" is among WORDS.
