@@ -196,10 +196,9 @@ def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = No
         for record in rows(data / sources.labelled_tweets.format(name), "text", "label"):
             add(clean_tweet(record["text"]), [labels[record["label"]]], "labelled tweet", split)
 
-    none: dict[int, None] = {}
-    phrases = []
+    gathered = []
     for (table, key), (text, kind, correct, parts) in found.items():
-        ranked = best.get(key, none) if table == "phrase" else none
-        emojis = tuple({**ranked, **correct})
-        phrases.append(Phrase(text, emojis, kind, max(parts, key=SPLITS.index), len(ranked)))
-    return phrases
+        ranked = best.get(key, {}) if table == "phrase" else {}
+        split = max(parts, key=SPLITS.index)
+        gathered.append(Phrase(text, tuple(ranked | correct), kind, split, len(ranked)))
+    return gathered

@@ -60,7 +60,7 @@ def _nearest(asked: Sequence[str], words: Glove) -> dict[str, list[str]]:
         cosines = np.where(usable, unit[part] @ unit.T, -1)
         cosines[np.arange(len(part)), part] = -1
         k = min(NEAREST, len(names) - 1)
-        nearest = np.argpartition(-cosines, k - 1, axis=1)[:, :k] if k else []
+        nearest = np.argpartition(-cosines, k, axis=1)[:, :k]
         for row, others in zip(part, nearest, strict=True):
             found[names[row]] = [names[other] for other in sorted(others)]
     return found

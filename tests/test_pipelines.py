@@ -25,6 +25,7 @@ COMMANDS = [
     "teacher",
     "train_sqam",
     "train_vae",
+    "tweeteval",
 ]
 
 
