@@ -1,4 +1,4 @@
-"""Time the whole command from a cold start: what a person waits for, and what it takes in memory.
+"""Time the whole command from a cold start, and one sentence in a program that has the model open.
 
     python -m pipelines.benchmark
     python -m pipelines.benchmark --runs 30 --results build/benchmark.json
@@ -6,6 +6,7 @@
 Absolute times hold for the machine at hand alone; the results file says how many processors it has.
 """
 
+import itertools
 import os
 import statistics
 import subprocess
@@ -15,15 +16,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from emoji_vae.codes import EmojiCodes
 from emoji_vae.command import Parser, run
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
-from pipelines import results
+from pipelines import phrases, results
+from sqam.scorer import Scorer
 
 SENTENCE = "Congrats on the new job!"
 COMMAND = ("-m", "sqam.cli", "rank", SENTENCE)
 TRAINING = ("tensorflow", "keras", "torch", "jax", "pandas")
 """Packages that ranking must not load."""
+
+TEXTS = 2_000
+"""Of the phrasebook, that are ranked with the model open."""
 
 
 def cold(runs: int) -> dict[str, Any]:
@@ -52,6 +58,25 @@ def cold(runs: int) -> dict[str, Any]:
             "most": round(max(values), 3),
         }
         for name, values in (("seconds", seconds), ("megabytes", megabytes))
+    }
+
+
+def warm(texts: Sequence[str]) -> dict[str, float]:
+    """Rank all emojis for one text after the other, on one core.
+
+    Returns:
+        Milliseconds a text: the median, and what 99 % of the texts stay below.
+    """
+    scorer, codes = Scorer.load(threads=1), EmojiCodes.load()
+    scorer.rank(texts[:1], codes)  # opens what is opened once
+    milliseconds = []
+    for text in texts:
+        began = time.perf_counter()
+        scorer.rank([text], codes)
+        milliseconds.append(1e3 * (time.perf_counter() - began))
+    return {
+        "median": round(statistics.median(milliseconds), 3),
+        "99 %": round(statistics.quantiles(milliseconds, n=100)[-1], 3),
     }
 
 
@@ -87,12 +112,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parser.parse_args(argv)
         if options.runs < 1:
             raise InputError(f"{options.runs} runs measure nothing; ask for at least 1")
+        texts = [text for text, _ in itertools.islice(phrases.phrasebook(), TEXTS)]
         found = {
             "command": results.command("pipelines.benchmark", argv),
             "measured": f"python -m sqam.cli rank {SENTENCE!r}, a new process each time",
             "runs": options.runs,
             "processors": os.cpu_count(),
             "cold start": cold(options.runs),
+            "texts": len(texts),
+            "milliseconds a text, model open, one core": warm(texts),
             "training packages loaded": loaded(),
             "bytes": shipped(),
             "versions": results.versions(),
@@ -100,6 +128,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         results.write(options.results, found)
         for name, value in found["cold start"].items():
             print(f"{name:10} median {value['median']}  ({value['least']} to {value['most']})")
+        for name, value in found["milliseconds a text, model open, one core"].items():
+            print(f"{'open, ms':10} {name} {value}")
         print(f"loaded     {', '.join(found['training packages loaded']) or 'nothing of training'}")
         print(f"bytes      {found['bytes']['all']:,}")
 

@@ -69,7 +69,7 @@ class TuneSettings:
     learning_rate: float = 0.0005
     batch: int = 33
     margin: float = 0.1
-    dropout: float = 0.2
+    dropout: float = 0.5
     word_dropout: float = 0.1
     tokens: int = 16
     replay: int = 0

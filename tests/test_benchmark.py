@@ -7,12 +7,15 @@ import pytest
 from pipelines import benchmark
 
 
-def test_results(tmp_path, capsys):
+def test_results(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(benchmark, "TEXTS", 5)
     path = tmp_path / "benchmark.json"
     assert benchmark.main(["--runs", "2", "--results", str(path)]) == 0
     found = json.loads(path.read_text("utf-8"))
     for figure in found["cold start"].values():
         assert 0 < figure["least"] <= figure["median"] <= figure["most"]
+    open_ = found["milliseconds a text, model open, one core"]
+    assert 0 < open_["median"] <= open_["99 %"] and found["texts"] == 5
     assert found["runs"] == 2 and found["training packages loaded"] == []
     sizes = found["bytes"]
     assert sizes["all"] == sum(size for name, size in sizes.items() if name != "all") < 10_000_000
