@@ -328,7 +328,7 @@ class SQAM(keras.Model):
         if training and settings.word_dropout:
             kept = keras.random.uniform(ops.shape(ids), seed=self.seed_generator)
             ids = ops.where(kept < settings.word_dropout, 0, ids)
-            # Hidden words leave no gap for the mask to trip over: a zero vector in their place.
+            # Hidden words leave no gap for the mask to trip over: row 0 stands in their place.
         return self.questions_of(self.embedding(ids), written, training)
 
     def questions_of(self, vectors: Any, written: Any, training: bool = False) -> Any:

@@ -373,10 +373,10 @@ class Vocabulary:
         if not parts:
             yield Word(whole if row is None else self.words[row], start, end, row)
             return
-        written = text[start:end].lower() == whole
         gap = "-" in whole
+        # Parts of what is written otherwise, as "jack-o-lantern" or a slip is, share its piece.
+        written = text[start:end].lower() == whole == ("-" if gap else "").join(parts)
         for part in parts:
-            # Parts of what is written otherwise, as "jack-o-lantern" is, share its piece.
             end = start + len(part) if written else end
             yield from self._words(Token(part, start, end), text)
             start = end + gap if written else start
@@ -392,19 +392,22 @@ class Vocabulary:
         rows = [self._ids[fold] for fold in folds if fold in self._ids]
         if rows or not token.isalpha():
             return min(rows, default=None)  # "goooo" is "go", not "goo"
-        forms = (*_forms(token), *self._mended(token))
-        return next((self._ids[form] for form in forms if form in self._ids), None)
+        return next((self._ids[form] for form in _forms(token) if form in self._ids), None)
 
     def _parts(self, token: str) -> Sequence[str]:
-        """Return what an unknown token is made of: () if nothing is known of it."""
-        return token.split("-") if "-" in token else self._split(token)
+        """Return what a token that is not known whole is made of: () if nothing is known of it."""
+        if "-" in token:
+            return token.split("-")
+        if not token.isalpha():
+            return ()
+        return self._split(token) or self._mended(token)
 
     def _split(self, token: str) -> Sequence[str]:
         """Split a token into the likeliest known words, () where none are likely.
 
         A word is as likely as Zipf's law has it for its row.
         """
-        if not (MIN_SPLIT <= len(token) <= MAX_SPLIT and token.isalpha()):
+        if not MIN_SPLIT <= len(token) <= MAX_SPLIT:
             return ()
         scale = math.log(len(self.words) + 1)
         # The least cost of the characters up to each place, and where its last word begins.
@@ -432,7 +435,7 @@ class Vocabulary:
         The first letter is right nearly always (Pollock and Zamora: Collection and
         characterization of spelling errors in scientific and scholarly text, 1983).
         """
-        if not (MIN_MENDED <= len(token) <= MAX_SPLIT) or self._split(token):
+        if not MIN_MENDED <= len(token) <= MAX_SPLIT:
             return ()
         pairs = [(token[:i], token[i:]) for i in range(1, len(token) + 1)]
         slips = itertools.chain(

@@ -194,11 +194,12 @@ def test_what_is_unknown_is_read_as_what_is_near(text, words):
 
 
 def test_a_split_token_keeps_its_places():
-    text = "SuchagoodWeek sooo-good"
+    # A mended slip has the piece as it is written, shorter or longer than the word.
+    text = "SuchagoodWeek sooo-good Assult terrifedd-day"
     read = [(w.word, text[w.start : w.end]) for w in Vocabulary(ENGLISH).read(text)]
     assert read == [
         ("such", "Such"), ("a", "a"), ("good", "good"), ("week", "Week"), ("sooo", "sooo"),
-        ("good", "good"),
+        ("good", "good"), ("assault", "Assult"), ("terrifedd", "terrifedd"), ("day", "day"),
     ]  # fmt: skip
 
 
