@@ -5,7 +5,9 @@
 It knows many more words and phrasings than the question-answer model and is a hundred times
 slower, so it labels texts that have no emojis, and adds to the labels of those that have some; the
 question-answer model learns from both (Hinton et al.: Distilling the Knowledge in a Neural Network,
-2015). The encoder is all-MiniLM-L6-v2 (Wang et al.: MiniLM, NeurIPS 2020), as it is.
+2015). The encoder is all-MiniLM-L6-v2 (Wang et al.: MiniLM, NeurIPS 2020), as it is. Beside its
+vector the network is told whether a text is a tweet: tweets favour popular emojis whatever they
+say, and what is no tweet shall not be labelled so.
 """
 
 import dataclasses
@@ -15,7 +17,7 @@ import json
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -186,6 +188,16 @@ def _encoded(texts: Sequence[str], cache: Path) -> np.ndarray:
     return np.concatenate(found).astype(np.float16)
 
 
+TWEETS = ("tweet", "labelled tweet")
+"""Kinds of text that the network is told of; one of 20 classes is not like one of all emojis."""
+
+
+def marked(vectors: np.ndarray, kinds: Sequence[str]) -> np.ndarray:
+    """Append to vectors (n, d) which of `TWEETS` each text is: float32 (n, d + 2)."""
+    marks = np.array([[kind == tweet for tweet in TWEETS] for kind in kinds], dtype=np.float32)
+    return np.concatenate([vectors, marks.reshape(len(vectors), len(TWEETS))], axis=1)
+
+
 def target(phrase: phrases.Phrase) -> dict[int, float]:
     """Return how a phrase's answers share a sum of 1.
 
@@ -209,7 +221,7 @@ def train(
 
     Args:
         settings: of the training.
-        vectors: float32 (n, d) of the phrases.
+        vectors: float32 (n, d) of the phrases, `marked`.
         found: phrases; those of the training part are trained on.
         n_answers: how many emojis there are.
 
@@ -282,6 +294,7 @@ def labels(
     n_answers: int,
     cache: Path,
     work: Path,
+    tweets: Collection[str] = (),
 ) -> tuple[Labels, dict[str, float]]:
     """Train a teacher and let it label the phrases and further texts.
 
@@ -294,15 +307,19 @@ def labels(
         n_answers: how many emojis there are.
         cache: folder of downloaded packages.
         work: folder of what is kept.
+        tweets: those of ``more`` that are tweets.
 
     Returns:
         The labels of the phrases, then of the texts, and hit@10 of the teacher on the validation
         part of each kind of phrase.
     """
-    key = hashlib.sha256(repr((settings, list(found), list(more), n_answers)).encode())
+    kinds = [*(phrase.kind for phrase in found)]
+    kinds += [TWEETS[0] if text in tweets else "" for text in more]
+    key = hashlib.sha256(repr((settings, list(found), list(more), kinds, n_answers)).encode())
     file = work / f"labels-{key.hexdigest()[:16]}.npz"
     if not file.is_file():
         vectors = encode([*(phrase.text for phrase in found), *more], cache, work)
+        vectors = marked(vectors, kinds)
         model = train(settings, vectors[: len(found)], found, n_answers)
         figures = validate(model, vectors, found)
         said = label(model, vectors, settings.answers)

@@ -62,6 +62,9 @@ class TrainSettings:
     """Tweets of the 20-class task an epoch, drawn anew each time."""
     balance: float = 0.0
     """Of the classes of those: 0 draws them as frequent as they are, 1 alike."""
+    tweet_popularity: float = 0.0
+    """How much of ``model.popularity`` the loss explains away where it is shown a tweet, from 0 to
+    1: whoever tweets picks popular emojis, and the cosines may say so. Elsewhere all of it."""
     thin: float = 0.4
     """Share of a tweet's words that a showing leaves out, lest tweets be learnt by heart."""
     made: int = 10_000
@@ -88,10 +91,11 @@ class TrainSettings:
             or min(self.sentences, self.tweets, self.labelled_tweets, self.made, self.seed) < 0
             or self.unlabelled < 0
             or not 0 <= self.taught <= 1
+            or not 0 <= self.tweet_popularity <= 1
         ):
             raise InputError(
-                "epochs and patience must be at least 1, taught at most 1, the other numbers at "
-                "least 0"
+                "epochs and patience must be at least 1, taught and tweet_popularity at most 1, "
+                "the other numbers at least 0"
             )
 
 
@@ -120,6 +124,7 @@ class Answers:
         labels: the teacher's, of the examples and then of the texts without emojis; None for none.
         more: token ids of those texts.
         taught: the teacher's share of an example's answers.
+        tweets: bool (len(more),), which of those texts are tweets; None for none.
     """
 
     def __init__(
@@ -128,9 +133,11 @@ class Answers:
         labels: Labels | None = None,
         more: Sequence[Sequence[int]] = (),
         taught: float = 0.0,
+        tweets: np.ndarray | None = None,
     ) -> None:
         self.examples = examples
         self.more = list(more)
+        self.tweets = np.zeros(len(self.more), dtype=bool) if tweets is None else tweets
         self._labels = labels
         self._taught = taught if labels is not None else 0.0
 
@@ -194,15 +201,18 @@ def batches(
         n_answers: how many emojis there are to rank.
 
     Yields:
-        Token ids, int32 (batch, tokens), and grades of the answers, float32 (batch, n_answers):
-        above 0 where correct.
+        Token ids, int32 (batch, tokens), and grades of the answers, float32 (batch, n_answers + 1):
+        above 0 where correct; in the last column how much of the answers' popularity the loss is
+        to explain away.
     """
     rng = np.random.default_rng([settings.seed, epoch])
     examples = answers.examples
+    elsewhere = {n_answers: 1.0}
+    in_tweets = {n_answers: settings.tweet_popularity}
     chosen = []
     for i in examples.of_kind(*phrases.PHRASES, "sentence"):
         shown = settings.sentences if examples.phrases[i].ranked else 1
-        chosen += [(examples.ids[i], answers.of(i))] * shown
+        chosen += [(examples.ids[i], answers.of(i) | elsewhere)] * shown
     tweets = [*examples.of_kind("tweet")] * settings.tweets
     labelled = examples.of_kind("labelled tweet")
     if len(labelled):
@@ -212,13 +222,14 @@ def batches(
         tweets += [*rng.choice(labelled, size=settings.labelled_tweets, p=chance / chance.sum())]
     for i in tweets:
         words = [word for word in examples.ids[i] if rng.random() >= settings.thin]
-        chosen.append((words or examples.ids[i], answers.of(i)))
+        chosen.append((words or examples.ids[i], answers.of(i) | in_tweets))
     size = min(settings.unlabelled, len(answers.more))
     for i in rng.choice(len(answers.more), size=size, replace=False):
-        chosen.append((answers.more[i], answers.of_more(i)))
-    chosen += made(answers, settings, rng)
+        explained = in_tweets if answers.tweets[i] else elsewhere
+        chosen.append((answers.more[i], answers.of_more(i) | explained))
+    chosen += [(ids, grades | elsewhere) for ids, grades in made(answers, settings, rng)]
 
-    yield from packed(chosen, settings.model, WIDTHS, n_answers, rng)
+    yield from packed(chosen, settings.model, WIDTHS, n_answers + 1, rng)
 
 
 def packed(
@@ -285,15 +296,24 @@ VALIDATION = {
 
 
 def validate(model: SQAM, examples: Examples) -> dict[str, float]:
-    """Return hit@10 on each part of the validation split, and their mean."""
-    figures = {}
+    """Return hit@10 on each part of the validation split, and their mean.
+
+    For the mean all tweets are one part: those that came with their emojis are too few for one.
+    """
+    figures: dict[str, float] = {}
+    sizes: dict[str, int] = {}
     for name, kinds in VALIDATION.items():
         rows = examples.of_kind(*kinds)
         if not len(rows):
             continue
         correct = [examples.phrases[i].emojis for i in rows]
-        figures[name] = hits(scores(model, examples, rows), correct, 10)
-    return {**figures, "mean": float(np.mean(list(figures.values())))}
+        figures[name], sizes[name] = hits(scores(model, examples, rows), correct, 10), len(rows)
+    tweets = [name for name in figures if "tweets" in name]
+    parts = [figure for name, figure in figures.items() if name not in tweets]
+    if tweets:
+        weights = [sizes[name] for name in tweets]
+        parts.append(float(np.average([figures[name] for name in tweets], weights=weights)))
+    return {**figures, "mean": float(np.mean(parts))}
 
 
 DRAWS = 1_000_000
@@ -318,7 +338,11 @@ def fit(
     """
     kept = Checkpoints(folder, {"settings": dataclasses.asdict(settings), "data": data})
     history = kept.history
-    first = [correct.sum(axis=0) for _, correct in batches(train, settings, 0, len(model.codes))]
+    # How popular the answers are where the loss explains that away.
+    first = [
+        (grades[:, :-1] * grades[:, -1:]).sum(axis=0)
+        for _, grades in batches(train, settings, 0, len(model.codes))
+    ]
     steps = len(first)
     model.compile_for_training(steps * settings.epochs, np.sum(first, axis=0))
     model.optimizer.build(model.trainable_variables)
@@ -491,17 +515,20 @@ def taught_answers(
         return Answers(examples), {}
     words = glove.load(settings.glove, cache)
     more: list[str] = []
+    tweets: set[str] = set()
     if settings.unlabelled:
         plain = phrases.plain(data)
+        tweets = set(plain)
         more = teacher.unlabelled(settings.teacher, words, found, cache, plain, dropped)
-    said, figures = teacher.labels(settings.teacher, found, more, n_answers, cache, work)
+    said, figures = teacher.labels(settings.teacher, found, more, n_answers, cache, work, tweets)
     place = {id(phrase): row for row, phrase in enumerate(found)}
     rows = [place[id(phrase)] for phrase in examples.phrases]
     ids = [vocabulary.ids(text, settings.model.max_tokens) for text in more]
     known = [i for i, of_text in enumerate(ids) if of_text]
     rows += [len(found) + i for i in known]
     labels = Labels(said.rows[rows], said.shares[rows])
-    return Answers(examples, labels, [ids[i] for i in known], settings.taught), figures
+    tweeted = np.array([more[i] in tweets for i in known], dtype=bool)
+    return Answers(examples, labels, [ids[i] for i in known], settings.taught, tweeted), figures
 
 
 UNSEEN_VENDOR = "emojione"

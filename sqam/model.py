@@ -412,21 +412,27 @@ class SQAM(keras.Model):
             seen: float (n_answers,), how often training shows each answer as correct; None if no
                 matter. With it the loss sees the cosines with ``settings.popularity`` of the log of
                 each answer's share added, so that the cosines need not say as much of it (logit
-                adjustment: Menon et al., Long-tail learning via logit adjustment, ICLR 2021).
+                adjustment: Menon et al., Long-tail learning via logit adjustment, ICLR 2021). The
+                grades of a step may have one more column, which says for each text how much of
+                that counts, from 0 to 1.
         """
         settings = self.settings
         ahead: Any = 0.0
         if seen is not None and settings.sharpness is not None:
-            shares = np.log(seen / seen.sum() + 1e-5)
+            shares = np.log(seen / max(seen.sum(), 1e-9) + 1e-5)
             ahead = (settings.popularity / settings.sharpness * shares).astype(np.float32)
         rate: Any = settings.learning_rate
         if settings.decay:
             rate = keras.optimizers.schedules.CosineDecay(rate, steps)
 
         def loss(correct: Any, scores: Any) -> Any:
+            added = ahead
+            if correct.shape[-1] > scores.shape[-1]:
+                correct, counts = correct[:, :-1], correct[:, -1:]
+                added = ahead * counts
             if settings.sharpness is not None:
                 return smooth_hinge(
-                    correct, scores + ahead, margin=settings.margin, sharpness=settings.sharpness
+                    correct, scores + added, margin=settings.margin, sharpness=settings.sharpness
                 )
             return hinge_contrastive(
                 correct, scores, margin=settings.margin, negatives=settings.negatives,

@@ -152,6 +152,20 @@ def test_the_loss_sees_how_popular_answers_are():
     assert float(model.train_on_batch(ids, correct)) == pytest.approx(expected, abs=1e-4)
 
 
+def test_each_text_says_how_much_of_popularity_counts():
+    # As above, but a quarter of it for the first text and nothing for the second.
+    model = small_model(sharpness=10.0, margin=0.3, popularity=0.5)
+    model.compile_for_training(1, np.array([6.0, 2, 0, 0, 0, 0, 0, 0, 0]))
+    ids, correct = np.array([[1, 2], [3, 4]]), np.eye(9, dtype="float32")[:2]
+    added = np.log([0.75, 0.25, *[1e-5] * 7]) / 20 * np.array([[0.25], [0]])
+    expected, other = (
+        float(smooth(correct, np.asarray(model(ids)) + more, 0.3).mean()) for more in (added, 0.0)
+    )
+    assert abs(expected - other) > 0.01
+    told = np.concatenate([correct, np.array([[0.25], [0]], dtype="float32")], axis=1)
+    assert float(model.train_on_batch(ids, told)) == pytest.approx(expected, abs=1e-4)
+
+
 def test_unit_length_and_zero():
     # (3, 4) has length 5.
     found = np.asarray(unit(np.array([[3, 4], [0, 0]])))

@@ -234,6 +234,30 @@ def test_labels_go_by_what_training_texts_say(tmp_path, monkeypatch):
     assert trained == [SMALL, others, others, others]
 
 
+def test_what_is_a_tweet_is_labelled_as_tweets_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(teacher, "_encoded", clusters)
+    tweets = [
+        Phrase(f"cat {'c' * i}", (8,), kind, "train")
+        for kind, numbers in (("tweet", range(40, 60)), ("labelled tweet", range(60, 80)))
+        for i in numbers
+    ]
+    found = [*PHRASES[:40], *(p._replace(emojis=(5,)) for p in tweets[:20]), *tweets[20:]]
+    more = ["cat of no emoji", "cat that somebody tweeted"]
+    settings = dataclasses.replace(SMALL, labelled_tweets=1.0)
+    said, _ = teacher.labels(settings, found, more, N_ANSWERS, tmp_path, tmp_path, {more[1]})
+    # A cat is 3 elsewhere, 5 in tweets and 8 in those of the 20-class task.
+    assert said.rows[[0, 40, 60, 80, 81], 0].tolist() == [3, 5, 8, 3, 5]
+    other, _ = teacher.labels(settings, found, more, N_ANSWERS, tmp_path, tmp_path)
+    assert other.rows[[80, 81], 0].tolist() == [3, 3]
+
+
+def test_marks_by_hand():
+    vectors = np.array([[0.5], [0.25], [1]], np.float32)
+    found = teacher.marked(vectors, ["labelled tweet", "sentence", "tweet"])
+    assert found.tolist() == [[0.5, 0, 1], [0.25, 0, 0], [1, 1, 0]] and found.dtype == np.float32
+    assert teacher.marked(vectors[:0], []).shape == (0, 3)
+
+
 def test_one_seed_one_teacher(monkeypatch):
     vectors = clusters([phrase.text for phrase in PHRASES], Path()).astype(np.float32)
     settings = dataclasses.replace(SMALL, epochs=1)

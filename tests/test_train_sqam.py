@@ -54,10 +54,27 @@ def test_phrases_without_a_known_word_train_nothing():
 def rows_of(answers, settings, epoch=0):
     """Every row of an epoch: its token ids and its grades, to four digits."""
     return [
-        (tuple(i.tolist()), tuple(round(float(grade), 4) for grade in c))
+        (tuple(i.tolist()), tuple(round(float(grade), 4) for grade in c[:3]))
         for ids, correct in batches(answers, settings, epoch, 3)
         for i, c in zip(ids, correct, strict=True)
     ]
+
+
+def test_how_much_of_popularity_each_kind_of_text_explains_away():
+    settings = TrainSettings(
+        model=MODEL, labelled_tweets=1, made=4, unlabelled=2, tweet_popularity=0.25
+    )
+    found: dict[tuple[int, ...], float] = {}
+    answers = Answers(examples(), SAID, MORE, 0.25, np.array([False, True]))
+    for ids, grades in batches(answers, settings, 0, 3):
+        assert grades.shape == (4, 4)
+        found |= {tuple(i[i > 0].tolist()): float(g[3]) for i, g in zip(ids, grades, strict=True)}
+    # "d …" (a tweet, shorter where words are left out), "b" (a labelled one) and the second text
+    # are tweets; names, sentences, the first text and what is made of phrases are not.
+    tweets = {words for words, factor in found.items() if factor == 0.25}
+    assert {(2,), (2,) * 6} <= tweets and tweets - {(2,), (2,) * 6} <= {(4,) * n for n in range(7)}
+    assert {found[words] for words in [(1, 2), (3,), (1, 4), (3,) * 5]} == {1.0}
+    assert set(found.values()) == {0.25, 1.0}
 
 
 def test_batches_are_full_and_hold_what_the_settings_say():
@@ -173,7 +190,7 @@ def test_labels_find_their_texts(monkeypatch, tmp_path):
         return Labels(np.arange(8)[:, np.newaxis], np.ones((8, 1), np.float32)), {"name": 0.5}
 
     monkeypatch.setattr(glove, "load", lambda source, cache: f"words of {source}")
-    monkeypatch.setattr(phrases, "plain", lambda data: [])
+    monkeypatch.setattr(phrases, "plain", lambda data: ["what", "d"])
     monkeypatch.setattr(teacher, "unlabelled", lambda *arguments: ["a a", "what", "d"])
     monkeypatch.setattr(teacher, "labels", labels)
 
@@ -189,8 +206,9 @@ def test_labels_find_their_texts(monkeypatch, tmp_path):
     assert answers.of(0) == {2: 1.0, 1: 0.0} and answers.of(1) == {4: 1.0, 2: 0.0}
     assert answers.more == [[0, 0], [3]]
     assert answers.of_more(0) == {5: 1.0} and answers.of_more(1) == {7: 1.0}
-    settings = TrainSettings().teacher
-    assert asked == [(settings, found, ["a a", "what", "d"], 3, tmp_path, tmp_path / "work")]
+    assert answers.tweets.tolist() == [False, True]  # "a a" and "d"
+    settings, work = TrainSettings().teacher, tmp_path / "work"
+    assert asked == [(settings, found, ["a a", "what", "d"], 3, tmp_path, work, {"what", "d"})]
     # Texts alone want a teacher too; without either none is asked.
     assert taught(taught=0.0)[0].of(0) == {1: 1.0} and len(asked) == 2
     answers, figures = taught(taught=0.0, unlabelled=0)
