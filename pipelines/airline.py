@@ -37,7 +37,6 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.svm import LinearSVC
 from tqdm import tqdm
@@ -50,7 +49,7 @@ from emoji_vae.command import Parser, run
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
 from pipelines import glove, meanings, phrases, results, sources
-from pipelines.evaluate import best
+from pipelines.evaluate import best, quality
 from pipelines.train_sqam import Examples, TrainSettings, packed, scores, vocabulary_of
 from sqam.export import TOLERANCE, restore
 from sqam.export import export as export_plain
@@ -269,17 +268,6 @@ def triplet_loss(cosines: np.ndarray, sentiments: np.ndarray, margin: float) -> 
     return float(hinge[incorrect].mean())
 
 
-def quality(answers: Any, sentiments: Any) -> dict[str, float]:
-    """Return accuracy and macro-F1, in [0, 1], of answers, int (n,); -1 is none, and wrong."""
-    labels = list(range(len(SENTIMENTS)))
-    return {
-        "accuracy": float(accuracy_score(sentiments, answers)),
-        "macro-F1": float(
-            f1_score(sentiments, answers, labels=labels, average="macro", zero_division=0)
-        ),
-    }
-
-
 def baselines(train: Sequence[Tweet], measured: Sequence[Tweet]) -> dict[str, dict[str, Any]]:
     """Measure always answering the most frequent sentiment, and linear classifiers on TF-IDF.
 
@@ -288,7 +276,7 @@ def baselines(train: Sequence[Tweet], measured: Sequence[Tweet]) -> dict[str, di
     """
     texts, labels = [t.text for t in train], [t.sentiment for t in train]
     asked, right = [t.text for t in measured], [t.sentiment for t in measured]
-    most = Counter(labels).most_common(1)[0][0]
+    most, n = Counter(labels).most_common(1)[0][0], len(SENTIMENTS)
     words = make_pipeline(TfidfVectorizer(), LogisticRegression(max_iter=1000))
 
     def with_characters(c: float) -> Any:
@@ -309,12 +297,12 @@ def baselines(train: Sequence[Tweet], measured: Sequence[Tweet]) -> dict[str, di
 
     c = max((0.1, 0.2, 0.3), key=validated)
     return {
-        "always the most frequent": quality([most] * len(right), right),
+        "always the most frequent": quality([most] * len(right), right, n),
         "TF-IDF of words, logistic regression": quality(
-            words.fit(texts, labels).predict(asked), right
+            words.fit(texts, labels).predict(asked), right, n
         ),
         "TF-IDF of words and characters, linear SVM": {
-            **quality(with_characters(c).fit(texts, labels).predict(asked), right),
+            **quality(with_characters(c).fit(texts, labels).predict(asked), right, n),
             "C": c,
         },
     }
@@ -792,7 +780,7 @@ def measure(scorer: Scorer, material: Material, everything: bool) -> dict[str, A
     shown = study_tweets(material.measured)
     cosines = scorer.score([tweet.text for tweet in shown], material.three)
     figures: dict[str, Any] = {
-        **quality(answers, right),
+        **quality(answers, right, len(SENTIMENTS)),
         "three tweets": {
             SENTIMENTS[tweet.sentiment]: dict(zip(EMOJIS.values(), map(float, row), strict=True))
             for tweet, row in zip(shown, cosines, strict=True)

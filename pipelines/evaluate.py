@@ -38,12 +38,12 @@ import json
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.metrics import accuracy_score, f1_score
 
 from emoji_vae.catalogue import catalogue
 from emoji_vae.codes import EmojiCodes
@@ -103,10 +103,17 @@ def places(ahead: np.ndarray, n_answers: int) -> dict[str, float]:
     }
 
 
-def popular(seen: Iterable[Iterable[int]], n_answers: int) -> np.ndarray:
-    """Return how often each answer was correct in ``seen``, float (n_answers,)."""
-    counts = Counter(row for rows in seen for row in rows)
-    return np.array([counts[row] for row in range(n_answers)], dtype=np.float32)
+def quality(answers: Any, labels: Any, n_classes: int) -> dict[str, float]:
+    """Return accuracy and macro-F1, in [0, 1], of a classification.
+
+    Args:
+        answers: int (n,); -1 is none, and wrong.
+        labels: int (n,), n at least 1. A class without any counts as an F1 of 0.
+        n_classes: how many classes there are.
+    """
+    classes = list(range(n_classes))
+    macro = f1_score(labels, answers, labels=classes, average="macro", zero_division=0)
+    return {"accuracy": float(accuracy_score(labels, answers)), "macro-F1": float(macro)}
 
 
 def ranks(scores: np.ndarray, correct: Sequence[Sequence[int]]) -> list[np.ndarray]:

@@ -11,11 +11,12 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import emoji
+import numpy as np
 
 from emoji_vae.catalogue import Catalogue
 from emoji_vae.errors import InputError
@@ -127,6 +128,12 @@ def plain(data: Path = DATA, sources: Sources | None = None) -> list[str]:
         clean_tweet(record["text"]) for name in names for record in rows(data / name, "text")
     )
     return [text for text in texts if not emoji.emoji_count(text)]
+
+
+def popularity(found: Sequence[Phrase], n_answers: int) -> np.ndarray:
+    """Return how many training tweets came with each emoji: float32 (n_answers,)."""
+    rows = [row for p in found if (p.kind, p.split) == ("tweet", "train") for row in p.emojis]
+    return np.bincount(rows, minlength=n_answers).astype(np.float32)
 
 
 def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = None) -> list[Phrase]:

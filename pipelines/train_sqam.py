@@ -30,7 +30,7 @@ from emoji_vae.locations import asset
 from emoji_vae.settings import from_mapping
 from pipelines import glove, phrases, results, sources, teacher, views, wordnet
 from pipelines.checkpoints import Checkpoints
-from pipelines.evaluate import ahead, hits, places, popular
+from pipelines.evaluate import ahead, hits, places
 from pipelines.teacher import Labels, TeacherSettings, target
 from sqam.export import export, quantize
 from sqam.model import SQAM, SQAMSettings
@@ -459,8 +459,7 @@ def train(
     )
     history = fit(model, settings, answers, parts["validation"], work, hashes)
 
-    tweets = parts["train"].of_kind("tweet")
-    seen = popular([parts["train"].phrases[i].emojis for i in tweets], int(kept.sum()))
+    seen = phrases.popularity(found, len(trained))
     # Sentences that the model never saw, of every kind, and enough of them.
     sample = [p.text for split in ("held-out", "validation") for p in found if p.split == split]
     config = {

@@ -33,7 +33,6 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.metrics import accuracy_score, f1_score
 from sklearn.pipeline import make_union
 from sklearn.svm import LinearSVC
 from tqdm import tqdm
@@ -46,6 +45,7 @@ from emoji_vae.locations import asset
 from emoji_vae.settings import from_mapping
 from pipelines import phrases, results
 from pipelines.emojifier import Labelled, take
+from pipelines.evaluate import quality
 from pipelines.results_page import shown
 from pipelines.train_sqam import DRAWS, WIDTHS, packed
 from sqam.export import export, restore
@@ -268,28 +268,17 @@ def not_in_train(train: Sequence[str], texts: Sequence[str]) -> np.ndarray:
     return np.array([phrases.clean_tweet(text).lower() not in known for text in texts], dtype=bool)
 
 
-def quality(answers: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Return accuracy and macro-F1 over the 20 classes, in [0, 1].
-
-    Args:
-        answers: int (n,); -1 is none, and wrong.
-        labels: int (n,), n at least 1. A class without any counts as an F1 of 0.
-    """
-    macro = f1_score(labels, answers, labels=list(range(CLASSES)), average="macro", zero_division=0)
-    return {"accuracy": float(accuracy_score(labels, answers)), "macro-F1": float(macro)}
-
-
 def measure(answers: np.ndarray, material: Material) -> dict[str, float]:
-    """Return `quality` of what is measured and, if there is any, of what of it is not in train.
+    """Return ``quality`` of what is measured and, if there is any, of what of it is not in train.
 
     Args:
         answers: int (n,).
         material: with n tweets to measure on.
     """
     labels, fresh = material.measured.labels, material.fresh
-    found = quality(answers, labels)
+    found = quality(answers, labels, CLASSES)
     if fresh.any():
-        alone = quality(answers[fresh], labels[fresh])
+        alone = quality(answers[fresh], labels[fresh], CLASSES)
         found |= {f"{name}, not in train": value for name, value in alone.items()}
     return found
 
@@ -327,7 +316,7 @@ def choose(fit_on: Labelled, by: Labelled) -> dict[str, Any]:
 
     def macro(settings: dict[str, Any]) -> float:
         fitted = LinearSVC(**settings, random_state=0).fit(seen, fit_on.labels)
-        return quality(fitted.predict(asked), by.labels)["macro-F1"]
+        return quality(fitted.predict(asked), by.labels, CLASSES)["macro-F1"]
 
     return max(tqdm(GRID, "linear SVM", leave=False, disable=None), key=macro)
 

@@ -148,19 +148,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
     )
     rank.add_argument("texts", nargs="*", metavar="TEXT", help="what to rank emojis for")
-    rank.add_argument(
-        "-k",
-        type=command.positive,
-        default=10,
-        metavar="K",
-        help="matches for each text (default: 10)",
-    )
+    _add_k(rank, 10, "matches for each text")
     rank.add_argument("--json", action="store_true", help="one JSON object a text, not a table")
     _add_model(rank)
 
     candidates = rank.add_argument_group("candidates (one of these; default: every emoji)")
     source = candidates.add_mutually_exclusive_group()
-    source.add_argument("--among", nargs="+", metavar="EMOJI", help="these emojis")
+    _add_among(source, "these emojis")
     source.add_argument("--pictures", nargs="+", metavar="FILE", help="these picture files")
     source.add_argument(
         "--generated", type=int, metavar="N", help="N emojis that are drawn on the spot"
@@ -186,14 +180,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXPLAIN_EXAMPLES,
     )
     why.add_argument("text", metavar="TEXT", help="what to rank emojis for")
-    why.add_argument(
-        "-k",
-        type=command.positive,
-        default=3,
-        metavar="K",
-        help="matches to explain, the best first (default: 3)",
-    )
-    why.add_argument("--among", nargs="+", metavar="EMOJI", help="rank these emojis (default: all)")
+    _add_k(why, 3, "matches to explain, the best first")
+    _add_among(why, "rank these emojis (default: all)")
     shown = why.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="one JSON object, not tables")
     shown.add_argument(
@@ -226,9 +214,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="X",
         help="the least cosine of an emoji, from -1 to 1 (default: %(default)s)",
     )
-    put.add_argument(
-        "--among", nargs="+", metavar="EMOJI", help="choose from these emojis (default: all)"
-    )
+    _add_among(put, "choose from these emojis (default: all)")
     put.add_argument("--json", action="store_true", help="one JSON object a text, not the text")
     _add_model(put)
     _add_files(put, ".txt, .jsonl or .csv; default and -: standard output")
@@ -270,6 +256,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_model(imagine)
     imagine.set_defaults(work=_imagine)
     return parser
+
+
+def _add_k(parser: argparse.ArgumentParser, default: int, what: str) -> None:
+    told = f"{what} (default: {default})"
+    parser.add_argument("-k", type=command.positive, default=default, metavar="K", help=told)
+
+
+def _add_among(parser: argparse._ActionsContainer, what: str) -> None:
+    parser.add_argument("--among", nargs="+", metavar="EMOJI", help=what)
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from emoji_vae.codes import EmojiCodes
+from sqam.scorer import Scorer
 
 # How long a call takes is no matter of tests, on a busy machine least of all.
 hypothesis_settings.register_profile("patient", deadline=None)
@@ -51,6 +52,32 @@ def tiny(tmp_path_factory):
         "sentences": sentences,
         "difference": difference,
     }
+
+
+@pytest.fixture
+def sqam(capfd, tmp_path, monkeypatch):
+    """Run ``sqam`` in an empty folder: arguments -> exit code, standard output, standard error."""
+    from sqam.cli import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main(arguments)
+        return code, *capfd.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def scorer():
+    """Return the model that ships."""
+    return Scorer.load()
+
+
+@pytest.fixture(scope="session")
+def codes():
+    """Return the codes of all emojis."""
+    return EmojiCodes.load()
 
 
 def write_csv(path, header, rows):

@@ -32,7 +32,6 @@ from pipelines.airline import (
     parts,
     place_of,
     prepare,
-    quality,
     rated,
     read,
     start_from,
@@ -163,14 +162,6 @@ def test_triplet_loss_by_hand():
     # 0.2 - 0.1 + 0.3 = 0.4 and 0.2 - 0.1 + 0 = 0.1. The mean of 0.1, 0, 0.4, 0.1 is 0.15.
     cosines = np.array([[0.5, 0.4, -0.5], [0.3, 0.0, 0.1]])
     assert triplet_loss(cosines, np.array([0, 2]), 0.2) == pytest.approx(0.15)
-
-
-def test_quality_by_hand():
-    # Right are the first and the third of five. F1: class 0: 1 right of 2 named, of 1: 2/3; class
-    # 1: none: 0; class 2: 1 right of 1 named, of 2: 2/3. Their mean is 4/9.
-    found = quality([0, 0, 2, -1, -1], [0, 1, 2, 2, 1])
-    assert found["accuracy"] == pytest.approx(0.4)
-    assert found["macro-F1"] == pytest.approx(4 / 9)
 
 
 def test_baselines_on_words_that_tell_all():

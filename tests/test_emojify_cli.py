@@ -1,5 +1,6 @@
 """The command ``sqam emojify`` as people call it, on the models that ship."""
 
+import functools
 import json
 import os
 import re
@@ -8,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from emoji_vae.locations import asset
-from sqam.cli import main
 from sqam.emojify import MIN_SCORE
 
 TEXT = "Congratulations on the promotion! Lets get coffee and talk. Love you!"
@@ -17,15 +17,9 @@ NOTE = "got no emoji (no known word, none reaches --min-score, or one is there a
 
 
 @pytest.fixture
-def sqam(capfd, tmp_path, monkeypatch):
-    """Run the command in an empty folder: (exit code, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main(["emojify", *arguments])
-        return code, *capfd.readouterr()
-
-    return run
+def sqam(sqam):
+    """Run ``sqam emojify``, as the fixture of that name runs ``sqam``."""
+    return functools.partial(sqam, "emojify")
 
 
 def test_the_example(sqam):

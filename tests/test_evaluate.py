@@ -40,8 +40,14 @@ def test_places_by_hand():
     assert found == {"median percentile": 50, "hit@10": pytest.approx(1 / 3)}
 
 
-def test_popular():
-    assert evaluate.popular([[0, 2], [2], []], 4).tolist() == [1, 0, 2, 0]
+def test_quality_by_hand():
+    # Right are the first and the third of five. F1: class 0: 1 right of 2 named, of 1: 2/3; class
+    # 1: none: 0; class 2: 1 right of 1 named, of 2: 2/3. Their mean is 4/9.
+    found = evaluate.quality([0, 0, 2, -1, -1], [0, 1, 2, 2, 1], 3)
+    assert found == {"accuracy": pytest.approx(0.4), "macro-F1": pytest.approx(4 / 9)}
+    # A fourth class, which nothing is of, has an F1 of 0: 4/3 of 4.
+    found = evaluate.quality([0, 0, 2, -1, -1], [0, 1, 2, 2, 1], 4)
+    assert found["macro-F1"] == pytest.approx(1 / 3)
 
 
 def test_spread():

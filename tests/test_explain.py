@@ -1,6 +1,7 @@
 """``sqam explain``: pulls worked by hand, any text, and the command as people call it."""
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -245,16 +246,6 @@ def test_no_control_character_of_a_text_is_shown(before, after):
 # On the model that ships
 
 
-@pytest.fixture(scope="module")
-def scorer():
-    return Scorer.load()
-
-
-@pytest.fixture(scope="module")
-def codes():
-    return EmojiCodes.load()
-
-
 def test_matches_are_those_of_rank(scorer, codes):
     text = "let's play baseball in the park tomorrow"
     found = explain(text, scorer, codes, k=7).explanations
@@ -325,15 +316,9 @@ def test_any_text_is_explained_or_refused(scorer, codes, text):
 
 
 @pytest.fixture
-def sqam(capfd, tmp_path, monkeypatch):
-    """Run the command in an empty folder: (exit code, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main(["explain", *arguments])
-        return code, *capfd.readouterr()
-
-    return run
+def sqam(sqam):
+    """Run ``sqam explain``, as the fixture of that name runs ``sqam``."""
+    return functools.partial(sqam, "explain")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import gzip
 
+import numpy as np
 import pytest
 
 from emoji_vae.catalogue import catalogue
@@ -82,6 +83,18 @@ def test_plain_texts_hold_no_emoji_and_no_selector(tmp_path):
         (tmp_path / name).write_text("text,label\n" + "".join(f"{t},0\n" for t in texts), "utf-8")
     sources = phrases.Sources(plain=("a.csv", "b.csv"))
     assert phrases.plain(tmp_path, sources) == ["so cold", "warm"]
+
+
+def test_popularity_counts_what_training_tweets_came_with():
+    found = [
+        phrases.Phrase("a", (1,), "tweet", "train"),
+        phrases.Phrase("b", (1, 0), "tweet", "train"),
+        phrases.Phrase("c", (2,), "tweet", "validation"),
+        phrases.Phrase("d", (2,), "labelled tweet", "train"),
+    ]
+    counts = phrases.popularity(found, 4)
+    assert counts.dtype == np.float32 and counts.tolist() == [1, 2, 0, 0]
+    assert phrases.popularity([], 2).tolist() == [0, 0]
 
 
 def test_a_missing_file_is_named(data):

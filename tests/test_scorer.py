@@ -15,16 +15,6 @@ from sqam.scorer import Match, Scorer, _best
 FIVE = ["❤️", "⚾", "😄", "😞", "🍴"]
 
 
-@pytest.fixture(scope="module")
-def scorer():
-    return Scorer.load()
-
-
-@pytest.fixture(scope="module")
-def codes():
-    return EmojiCodes.load()
-
-
 def test_score_is_the_cosine_of_both_towers(scorer, codes):
     sentences, candidates = ["good morning", "I adore you"], codes.select(FIVE)
     found = scorer.score(sentences, candidates)

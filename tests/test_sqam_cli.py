@@ -20,22 +20,9 @@ from PIL import Image
 from emoji_vae import __version__
 from emoji_vae.catalogue import catalogue
 from emoji_vae.locations import asset
-from sqam.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 FIVE = ["❤️", "⚾", "😄", "😞", "🍴"]
-
-
-@pytest.fixture
-def sqam(capfd, tmp_path, monkeypatch):
-    """Run the command in an empty folder: (exit code, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main(arguments)
-        return code, *capfd.readouterr()
-
-    return run
 
 
 @pytest.fixture
