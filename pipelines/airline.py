@@ -109,6 +109,9 @@ class RunSettings:
     others: float = 0.5
     """With all answers: the grade of the emojis of the same sentiment, that of the study being 1;
     the loss draws one by grade."""
+    doubt: bool = False
+    """Grade an answer as sure as those who labelled the tweet were; the other two share the rest.
+    Only the loss in its smooth form heeds how high grades are."""
     sentences: int = 2
     """With all answers: how often an epoch shows each sentence of the phrasebook."""
     pretrained: bool = False
@@ -175,8 +178,13 @@ class Tweet(NamedTuple):
     place: float
     """In [0, 1), by a hash of the text without case and spaces, so that repeated texts, of
     whatever sentiment, are on one side of each split."""
-    agreed: bool
-    """All who labelled it agreed."""
+    confidence: float = 1.0
+    """How sure those who labelled it were together, in [0, 1]."""
+
+    @property
+    def agreed(self) -> bool:
+        """Whether all who labelled it agreed."""
+        return self.confidence == 1
 
 
 def place_of(text: str) -> float:
@@ -205,14 +213,16 @@ def read(data: Path) -> list[Tweet]:
     for row, record in enumerate(phrases.rows(data / TWEETS, *columns)):
         text, sentiment, confidence = (record[column] for column in columns)
         try:
-            agreed = float(confidence) == 1
+            sure = float(confidence)
+            if not 0 <= sure <= 1:
+                raise ValueError
             found.append(
-                Tweet(prepare(text), SENTIMENTS.index(sentiment), row, place_of(text), agreed)
+                Tweet(prepare(text), SENTIMENTS.index(sentiment), row, place_of(text), sure)
             )
         except ValueError as error:
             raise InputError(
                 f"{str(data / TWEETS)!r}, tweet {row + 1}: {sentiment!r} with confidence "
-                f"{confidence!r}; it must be one of {', '.join(SENTIMENTS)}, with a number"
+                f"{confidence!r}; it must be one of {', '.join(SENTIMENTS)}, with one from 0 to 1"
             ) from error
     if not found:
         raise InputError(f"{str(data / TWEETS)!r} holds no tweet; name the folder of the data")
@@ -697,7 +707,7 @@ def train(name: str, settings: RunSettings, seed: int, material: Material, folde
             start_from(model, asset("models", "sqam"), words)
         limit = model.settings.max_tokens
         examples = [
-            Example(ids, _grades(SENTIMENTS[tweet.sentiment], columns, settings, material.felt))
+            Example(ids, grades(tweet, columns, settings, material.felt))
             for tweet in chosen
             if (ids := known.ids(tweet.text, limit))
         ]
@@ -738,15 +748,31 @@ def train(name: str, settings: RunSettings, seed: int, material: Material, folde
     }
 
 
-def _grades(
-    sentiment: str,
+def grades(
+    tweet: Tweet,
     columns: Mapping[str, int],
     settings: RunSettings,
     of_sentiment: Mapping[str, np.ndarray],
 ) -> dict[int, float]:
-    """Return a tweet's correct answers: the study's, and with all answers those that feel alike."""
-    others = of_sentiment[sentiment] if settings.answers == "all" else ()
-    return {**{int(row): settings.others for row in others}, columns[sentiment]: 1.0}
+    """Return a tweet's correct answers, column -> grade.
+
+    They are the study's, with all answers those that feel alike too, and with doubt the others.
+
+    Args:
+        tweet: to answer.
+        columns: of the study's answers, by sentiment.
+        settings: of the run.
+        of_sentiment: columns of the other answers of a sentiment.
+    """
+    right = SENTIMENTS[tweet.sentiment]
+    alike = of_sentiment[right] if settings.answers == "all" else ()
+    found = {**{int(row): settings.others for row in alike}, columns[right]: 1.0}
+    if settings.doubt and tweet.confidence < 1:
+        found = {row: grade * tweet.confidence for row, grade in found.items()}
+        for sentiment, column in columns.items():
+            if sentiment != right:
+                found[column] = (1 - tweet.confidence) / (len(columns) - 1)
+    return found
 
 
 def _sentences(material: Material, known: Vocabulary, limit: int) -> list[Example]:

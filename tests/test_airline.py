@@ -28,6 +28,7 @@ from pipelines.airline import (
     export,
     felt,
     fit,
+    grades,
     main,
     parts,
     place_of,
@@ -82,7 +83,23 @@ def test_a_run_of_other_widths_cannot_start_from_it(tiny):
 
 
 def tweet(text="the flight was good", sentiment=0, row=0, place=None, agreed=True):
-    return Tweet(text, sentiment, row, place_of(text) if place is None else place, agreed)
+    at = place_of(text) if place is None else place
+    return Tweet(text, sentiment, row, at, 1.0 if agreed else 0.6)
+
+
+def test_grades_by_hand():
+    columns = {"positive": 5, "neutral": 0, "negative": 2}
+    felt = {"positive": np.array([5, 7]), "neutral": np.array([]), "negative": np.array([8])}
+    run, doubtful = RUNS["ours"], tweet(sentiment=2, agreed=False)
+    assert grades(doubtful, columns, dataclasses.replace(run, doubt=False), felt) == {2: 1.0}
+    # 0.6 are sure that it is negative; the other two share 0.4.
+    unsure = dataclasses.replace(run, doubt=True)
+    assert grades(doubtful, columns, unsure, felt) == pytest.approx({2: 0.6, 5: 0.2, 0: 0.2})
+    assert grades(tweet(sentiment=2), columns, unsure, felt) == {2: 1.0}
+    wide = dataclasses.replace(unsure, answers="all", others=0.5)
+    expected = {8: 0.3, 2: 0.6, 5: 0.2, 0: 0.2}
+    assert grades(doubtful, columns, wide, felt) == pytest.approx(expected)
+    assert grades(tweet(), columns, wide, felt) == {5: 1.0, 7: 0.5}
 
 
 def write_tweets(
@@ -180,6 +197,14 @@ def test_read(tmp_path):
     first, second = read(data)
     assert first.text.split() == ["united", "<3"] and first.sentiment == 0 and first.agreed
     assert second.sentiment == 1 and second.row == 1 and not second.agreed
+    assert second.confidence == 0.6
+
+
+@pytest.mark.parametrize("confidence", ["1.5", "-0.1", "nan", "sure", ""])
+def test_a_confidence_that_cannot_be_is_named(tmp_path, confidence):
+    data = write_tweets(tmp_path, [["fine", "neutral", "1"], ["hm", "neutral", confidence]])
+    with pytest.raises(InputError, match=rf"tweet 2: 'neutral' with confidence {confidence!r}"):
+        read(data)
 
 
 @pytest.mark.parametrize(
@@ -247,9 +272,9 @@ def test_batches_are_full_and_show_everything():
     examples = [Example([n % 10] * (1 + n % 30), {n % 3: 1.0}) for n in range(50)]
     model = SQAMSettings.preset("default", max_tokens=25, batch=8)
     seen = 0
-    for ids, grades in batches(examples, model, 3, np.random.default_rng(0)):
-        assert ids.shape in {(8, 20), (8, 25)} and grades.shape == (8, 3)
-        assert (grades.sum(axis=1) == 1).all() and (ids[:, 0] > 0).all()
+    for ids, correct in batches(examples, model, 3, np.random.default_rng(0)):
+        assert ids.shape in {(8, 20), (8, 25)} and correct.shape == (8, 3)
+        assert (correct.sum(axis=1) == 1).all() and (ids[:, 0] > 0).all()
         seen += len(ids)
     assert 50 <= seen <= 50 + 2 * 7
     # Without a mask all are padded to one width.
