@@ -18,7 +18,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from emoji_vae.catalogue import Catalogue, Emoji, catalogue
 from emoji_vae.errors import InputError
-from pipelines import phrases, sources
+from pipelines import minilm, phrases, sources
 from sqam.text import tokenize
 
 
@@ -28,7 +28,7 @@ class Means(NamedTuple):
     Attributes:
         data: folder of the sentences.
         cache: folder of downloaded packages.
-        vectors: folder where the encoder's vectors are kept; None for the teacher's.
+        vectors: folder where the encoder's vectors are kept; None for those of the teacher.
         withheld: whether keywords of the validation and the held-out part are kept from the peers,
             as they are kept from our training; for queries that are such keywords.
     """
@@ -76,10 +76,9 @@ def minilm_keywords(texts: Sequence[str], means: Means) -> np.ndarray:
 
 
 def _minilm(texts: Sequence[str], emojis: Sequence[str], means: Means) -> np.ndarray:
-    from pipelines import teacher  # It imports the measures, whose module imports this one.
 
-    folder = teacher.FOLDER if means.vectors is None else means.vectors
-    vectors = teacher.encode([*texts, *emojis], means.cache, folder)
+    folder = minilm.FOLDER if means.vectors is None else means.vectors
+    vectors = minilm.encode([*texts, *emojis], means.cache, folder)
     # They are kept in half precision, which leaves the length a little off 1.
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors[: len(texts)] @ vectors[len(texts) :].T

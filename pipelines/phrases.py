@@ -209,3 +209,48 @@ def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = No
         split = max(parts, key=SPLITS.index)
         gathered.append(Phrase(text, tuple(ranked | correct), kind, split, len(ranked)))
     return gathered
+
+
+class Known(NamedTuple):
+    """What a model that knows some of the emojis is trained and measured on.
+
+    Attributes:
+        phrases: of these emojis, with rows among these alone.
+        kept: bool (n,), which emojis of the catalogue they are.
+        dropped: texts of the others alone; a teacher must not answer them with other emojis.
+    """
+
+    phrases: list[Phrase]
+    kept: np.ndarray
+    dropped: list[str]
+
+
+def known(catalogue: Catalogue, data: Path = DATA, before: float | None = None) -> Known:
+    """Gather the phrases of the emojis that were there before a Unicode version.
+
+    Args:
+        catalogue: of all emojis.
+        data: folder of the sentences.
+        before: the version; None for all.
+    """
+    everything = gather(catalogue, data)
+    kept = np.array([before is None or float(entry.version) < before for entry in catalogue])
+    dropped = [phrase.text for phrase in everything if not kept[list(phrase.emojis)].any()]
+    return Known(without(everything, kept), kept, dropped)
+
+
+def without(found: Sequence[Phrase], kept: np.ndarray) -> list[Phrase]:
+    """Return the phrases of the emojis that are kept, with these emojis numbered anew.
+
+    Args:
+        found: phrases.
+        kept: bool (n,), of the catalogue.
+    """
+    place = np.cumsum(kept) - 1
+    left = []
+    for phrase in found:
+        emojis = tuple(int(place[row]) for row in phrase.emojis if kept[row])
+        ranked = sum(bool(kept[row]) for row in phrase.emojis[: phrase.ranked])
+        if emojis:
+            left.append(phrase._replace(emojis=emojis, ranked=ranked))
+    return left

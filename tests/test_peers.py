@@ -11,7 +11,7 @@ import pytest
 
 from emoji_vae.catalogue import Catalogue, Emoji, catalogue
 from emoji_vae.errors import InputError, MissingExtraError
-from pipelines import peers, phrases, sources
+from pipelines import minilm, peers, phrases, sources
 from pipelines.peers import Means
 from pipelines.phrases import Phrase
 
@@ -103,8 +103,6 @@ VECTORS = {
 
 
 def test_minilm_by_hand(small, monkeypatch, tmp_path):
-    from pipelines import teacher
-
     encoded = []
 
     def run(texts, cache):
@@ -112,7 +110,7 @@ def test_minilm_by_hand(small, monkeypatch, tmp_path):
         return np.array([VECTORS[text] + [0] * 382 for text in texts], dtype=np.float16)
 
     monkeypatch.setitem(sys.modules, "sentence_transformers", types.ModuleType("fake"))
-    monkeypatch.setattr(teacher, "_encoded", run)
+    monkeypatch.setattr(minilm, "_encoded", run)
     means = Means(vectors=tmp_path / "vectors")
     by_name = peers.minilm_names(["a dog"], means)
     # Cosines with (3, 4) / 5: of (0, 1), (4, 3) / 5 and (-1, 0).

@@ -125,3 +125,30 @@ def test_a_missing_column_is_named(data, name, column):
         file.write("text,emojis,label,description\na,b,c,d\n")
     with pytest.raises(InputError, match=f"no column '{column}'"):
         phrases.gather(catalogue(), data)
+
+
+def test_without_numbers_the_kept_emojis_anew():
+    found = [
+        phrases.Phrase("a", (0, 2), "name", "train"),
+        phrases.Phrase("b", (1,), "name", "train"),
+        phrases.Phrase("c", (3, 1), "tweet", "held-out"),
+        phrases.Phrase("d", (3, 1, 2), "sentence", "train", 2),
+    ]
+    # Emoji 1 goes; 2 and 3 become 1 and 2. Of the two ranked ones of "d" one is left.
+    assert phrases.without(found, np.array([True, False, True, True])) == [
+        phrases.Phrase("a", (0, 1), "name", "train"),
+        phrases.Phrase("c", (2,), "tweet", "held-out"),
+        phrases.Phrase("d", (2, 1), "sentence", "train", 1),
+    ]
+
+
+def test_known_leaves_out_newer_emojis_and_tells_their_texts(data):
+    everything = phrases.known(catalogue(), data)
+    assert everything.phrases == phrases.gather(catalogue(), data)
+    assert everything.kept.all() and everything.dropped == []
+    older = phrases.known(catalogue(), data, 14)
+    new = [entry.name for entry in catalogue() if float(entry.version) >= 14]
+    assert (~older.kept).sum() == len(new) > 50
+    assert "melting face" in new and "melting face" in older.dropped
+    assert not {p.text for p in older.phrases} & set(older.dropped)
+    assert max(max(p.emojis) for p in older.phrases) < older.kept.sum()

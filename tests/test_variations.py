@@ -42,3 +42,24 @@ def test_a_texts_variations_are_its_own():
     both = varied(texts, WORDS, 4, 0)
     assert both == [*varied(texts[:1], WORDS, 4, 0), *varied(texts[1:], WORDS, 4, 0)]
     assert both != varied(texts, WORDS, 4, 1)
+
+
+def test_pieces_are_words_in_a_row():
+    found = variations.pieces(["One cat and two dogs run"], 200, 0)
+    tokens = ["one", "cat", "and", "two", "dogs", "run"]
+    rows = [" ".join(tokens[a : a + n]) for n in range(2, 6) for a in range(len(tokens) - n + 1)]
+    # Two to five words, but never all of them; with 200 draws each of the 14 is there once.
+    assert sorted(found) == sorted(rows) and len(rows) == 5 + 4 + 3 + 2
+
+
+def test_a_texts_pieces_are_its_own():
+    texts = ["cat sun moon dog sun cat", "moon moon sun dog dog cat"]
+    both = variations.pieces(texts, 2, 0)
+    assert both == [*variations.pieces(texts[:1], 2, 0), *variations.pieces(texts[1:], 2, 0)]
+    assert variations.pieces(texts, 2, 1) != both
+
+
+@pytest.mark.parametrize("text", ["", "cat", "cat sun"])
+def test_short_texts_have_no_piece(text):
+    assert variations.pieces([text], 5, 0) == []
+    assert variations.pieces(["cat sun moon"], 0, 0) == []
