@@ -58,6 +58,7 @@ CITED = {
 """Source -> figure -> how it stands there."""
 
 WRITTEN_BY = {
+    "ablation.json": "ablation",
     "agreement.json": "agreement",
     "airline.json": "airline",
     "benchmark.json": "benchmark",
@@ -377,6 +378,24 @@ TABLES = (
             _beside("tweets, hit@1", "tweet", "hit@1"),
             _beside("– hit@10", "tweet", "hit@10"),
             _beside("– hit@10, each emoji counted once", "tweet", "macro hit@10"),
+        ),
+    ),
+    Table(
+        "What each part of the training gives",
+        "Variants of a short training of the question-answer model, alike but for what their name "
+        "says; hit@10 on held-out texts.",
+        None,
+        ("phrases", "keywords", "sentences", "tweets", "TweetEval's tweets"),
+        (
+            Each(
+                "{}",
+                "ablation.json",
+                "variants",
+                tuple(
+                    (f"figures/{group}/hit@10", "1%")
+                    for group in ("phrases", "keyword", "sentences", "tweets", "labelled tweets")
+                ),
+            ),
         ),
     ),
     Table(
