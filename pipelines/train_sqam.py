@@ -51,7 +51,7 @@ class TrainSettings:
     names: int = 10_000
     """Of GloVe's words, most frequent first, those up to here are known even if they are names; the
     further ones only if training texts or WordNet have them."""
-    epochs: int = 12
+    epochs: int = 10
     patience: int = 8
     """Epochs without a better validation figure after which training stops."""
     sentences: int = 2
