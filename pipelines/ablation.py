@@ -74,9 +74,8 @@ def _work(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
 def one(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """Train and measure a variant, unless that is done; return its figures by group of texts."""
     settings = dataclasses.replace(settings_from("default", [*SHORT, *VARIANTS[name]]), seed=seed)
-    place = "".join(c if c.isalnum() else "-" for c in name)
-    folder = options.work / f"{place}-{seed}"
-    done = folder / "figures.json"
+    folder = _folder(options.work, name, seed)
+    done = folder / _FIGURES
     made = json.loads(json.dumps(dataclasses.asdict(settings)))
     if done.is_file():
         kept = json.loads(done.read_text("utf-8"))
@@ -93,13 +92,19 @@ def one(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
+_FIGURES = "figures.json"
+
+
+def _folder(work: Path, name: str, seed: int) -> Path:
+    return work / "".join(c if c.isalnum() else "-" for c in f"{name}-{seed}")
+
+
 def _write(
     rows: dict[str, list[dict[str, Any]]],
     options: argparse.Namespace,
     argv: Sequence[str] | None,
 ) -> None:
-    place = "".join(c if c.isalnum() else "-" for c in options.variants[0])
-    first = options.work / f"{place}-{options.seeds[0]}" / "figures.json"
+    first = _folder(options.work, options.variants[0], options.seeds[0]) / _FIGURES
     found = {
         "command": results.command("pipelines.ablation", argv),
         "seeds": options.seeds,

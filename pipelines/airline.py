@@ -15,8 +15,6 @@ text. An interrupted command goes on after the last seed of the last run that it
 import argparse
 import dataclasses
 import functools
-import hashlib
-import html
 import json
 import math
 import os
@@ -49,6 +47,15 @@ from emoji_vae.command import Parser, run
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
 from pipelines import glove, meanings, phrases, results, sources
+from pipelines.airline_tweets import (
+    EMOJIS,
+    SENTIMENTS,
+    TWEETS,
+    VALIDATION,
+    Tweet,
+    parts,
+    read,
+)
 from pipelines.evaluate import best, quality
 from pipelines.train_sqam import Examples, TrainSettings, packed, scores, vocabulary_of
 from sqam.export import TOLERANCE, restore
@@ -57,20 +64,8 @@ from sqam.model import SQAM, SQAMSettings
 from sqam.scorer import FORMAT, Scorer
 from sqam.text import Vocabulary, pad, tokenize
 
-TWEETS = "airline/tweets.csv.gz"
-"""Below the data's folder: Twitter US Airline Sentiment (CrowdFlower, February 2015)."""
-
-EMOJIS = {"positive": "🎉", "neutral": "😈", "negative": "😡"}
-"""The study's answer to each sentiment."""
-
-SENTIMENTS = tuple(EMOJIS)
-
 PUBLISHED = (0.0929, 0.0822, 0.0828)
 """The study's validation loss after each of its three epochs."""
-
-HELD_OUT, VALIDATION = 0.2, 0.36
-"""Hashes of texts lie in [0, 1): those below the first are held out, those below the second choose
-settings with --validation, and train with the rest otherwise."""
 
 GENERATED = 200
 """Emojis that do not exist, ranked beside those that do."""
@@ -166,85 +161,6 @@ STUDIED = "all emojis"
 
 
 _NETWORKS = ("question.onnx", "answer.onnx")
-
-
-class Tweet(NamedTuple):
-    """A tweet as it is trained on, its class in ``SENTIMENTS``, and where it is."""
-
-    text: str
-    sentiment: int
-    row: int
-    """In the file, from 0."""
-    place: float
-    """In [0, 1), by a hash of the text without case and spaces, so that repeated texts, of
-    whatever sentiment, are on one side of each split."""
-    confidence: float = 1.0
-    """How sure those who labelled it were together, in [0, 1]."""
-
-    @property
-    def agreed(self) -> bool:
-        """Whether all who labelled it agreed."""
-        return self.confidence == 1
-
-
-def place_of(text: str) -> float:
-    """Return a text's place in [0, 1), which neither its case nor its white space changes."""
-    digest = hashlib.sha256(" ".join(text.casefold().split()).encode()).digest()
-    return int.from_bytes(digest[:4], "big") / 2**32
-
-
-def prepare(text: str) -> str:
-    """Spell out HTML entities, and read user names as words: the airlines' say something.
-
-    >>> prepare("@united thanks &amp; bye")
-    ' united  thanks & bye'
-    """
-    return re.sub(r"@(\w+)", r" \1 ", html.unescape(text))
-
-
-def read(data: Path) -> list[Tweet]:
-    """Read the tweets.
-
-    Raises:
-        InputError: the file is missing, lacks a column or has another sentiment than the three.
-    """
-    columns = ("text", "airline_sentiment", "airline_sentiment_confidence")
-    found = []
-    for row, record in enumerate(phrases.rows(data / TWEETS, *columns)):
-        text, sentiment, confidence = (record[column] for column in columns)
-        try:
-            sure = float(confidence)
-            if not 0 <= sure <= 1:
-                raise ValueError
-            found.append(
-                Tweet(prepare(text), SENTIMENTS.index(sentiment), row, place_of(text), sure)
-            )
-        except ValueError as error:
-            raise InputError(
-                f"{str(data / TWEETS)!r}, tweet {row + 1}: {sentiment!r} with confidence "
-                f"{confidence!r}; it must be one of {', '.join(SENTIMENTS)}, with one from 0 to 1"
-            ) from error
-    if not found:
-        raise InputError(f"{str(data / TWEETS)!r} holds no tweet; name the folder of the data")
-    return found
-
-
-def parts(tweets: Sequence[Tweet], validation: bool) -> tuple[list[Tweet], list[Tweet]]:
-    """Return the tweets to train on and those to measure on.
-
-    Args:
-        tweets: all.
-        validation: measure on the validation part and leave the held-out fifth alone.
-
-    Raises:
-        InputError: one of the two has no tweet.
-    """
-    low, high = (HELD_OUT, VALIDATION) if validation else (0.0, HELD_OUT)
-    measured = [tweet for tweet in tweets if low <= tweet.place < high]
-    train = [tweet for tweet in tweets if tweet.place >= high]
-    if not measured or not train:
-        raise InputError(f"{len(tweets)} tweets are too few to hold some out; give more")
-    return train, measured
 
 
 def drawn(

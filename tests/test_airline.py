@@ -20,7 +20,6 @@ from pipelines.airline import (
     RUNS,
     Example,
     RunSettings,
-    Tweet,
     baselines,
     batches,
     drawn,
@@ -30,17 +29,14 @@ from pipelines.airline import (
     fit,
     grades,
     main,
-    parts,
-    place_of,
-    prepare,
     rated,
-    read,
     start_from,
     study_tweets,
     targets,
     triplet_loss,
     vocabulary,
 )
+from pipelines.airline_tweets import Tweet, parts, place_of, prepare, read
 from sqam.model import SQAM, SQAMSettings
 from sqam.scorer import Scorer
 from sqam.text import pad
