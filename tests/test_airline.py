@@ -36,7 +36,7 @@ from pipelines.airline import (
     triplet_loss,
     vocabulary,
 )
-from pipelines.airline_tweets import Tweet, parts, place_of, prepare, read
+from pipelines.airline_tweets import SENTIMENTS, TWEETS, Tweet, parts, place_of, prepare, read
 from sqam.model import SQAM, SQAMSettings
 from sqam.scorer import Scorer
 from sqam.text import pad
@@ -101,7 +101,7 @@ def test_grades_by_hand():
 def write_tweets(
     folder, rows, header=("text", "airline_sentiment", "airline_sentiment_confidence")
 ):
-    path = folder / module.TWEETS
+    path = folder / TWEETS
     path.parent.mkdir(parents=True, exist_ok=True)
     with gzip.open(path, "wt", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
@@ -379,7 +379,7 @@ def test_the_command_measures_and_goes_on(tmp_path, monkeypatch, capsys):
     for n in range(1100):
         kind = n % 3
         filler = " ".join(rng.choice(words[3:], size=8))
-        rows.append([f"@united {filler} {words[kind]} {n}", module.SENTIMENTS[kind], "1.0"])
+        rows.append([f"@united {filler} {words[kind]} {n}", SENTIMENTS[kind], "1.0"])
     data = write_emotions(write_tweets(tmp_path / "data", rows))
     output = tmp_path / "airline.json"
     command = ["--seeds", "0", "--data", str(data), "--work", str(tmp_path / "work")]
@@ -389,7 +389,7 @@ def test_the_command_measures_and_goes_on(tmp_path, monkeypatch, capsys):
     assert len(small["by epoch"]["validation loss"]) == 3
     assert small["trained on"] == [240] and small["validated on"] == [60]
     assert small["accuracy"]["mean"] > 0.5  # the three words tell all; a third by chance
-    assert set(found["runs"]["all"]["first 10 of all"]) == set(module.SENTIMENTS)
+    assert set(found["runs"]["all"]["first 10 of all"]) == set(SENTIMENTS)
     assert "great" not in output.read_text("utf-8")  # no tweet
     for name in ("losses.png", "rankings.png"):
         assert (tmp_path / "airline" / name).stat().st_size > 1000
