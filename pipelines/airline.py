@@ -47,11 +47,13 @@ from emoji_vae.command import Parser, run
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
 from pipelines import glove, meanings, phrases, results, sources
+from pipelines.airline_teacher import AirlineTeacherSettings, taught
 from pipelines.airline_tweets import (
     EMOJIS,
     SENTIMENTS,
     TWEETS,
     VALIDATION,
+    WORK,
     Tweet,
     parts,
     read,
@@ -107,6 +109,12 @@ class RunSettings:
     doubt: bool = False
     """Grade an answer as sure as those who labelled the tweet were; the other two share the rest.
     Only the loss in its smooth form heeds how high grades are."""
+    taught: float = 0.0
+    """Share of a tweet's grades that a teacher says, see ``pipelines.airline_teacher``; the rest is
+    as labelled. Only the loss in its smooth form heeds it."""
+    unlabelled: int = 0
+    """Variations of training tweets an epoch, drawn anew each time, with the teacher's grades."""
+    teacher: AirlineTeacherSettings = dataclasses.field(default_factory=AirlineTeacherSettings)
     sentences: int = 2
     """With all answers: how often an epoch shows each sentence of the phrasebook."""
     pretrained: bool = False
@@ -119,6 +127,12 @@ class RunSettings:
             )
         if self.answers not in ("three", "all") or min(self.frequent, self.sentences) < 0:
             raise InputError("answers is three or all; frequent and sentences are at least 0")
+        if not 0 <= self.taught <= 1 or self.unlabelled < 0:
+            raise InputError("taught must be from 0 to 1, unlabelled at least 0")
+        if (self.taught or self.unlabelled) and (
+            self.tweets is not None or self.validation or self.model.sharpness is None
+        ):
+            raise InputError("a teacher goes with all tweets and the loss in its smooth form")
         if not 0 <= self.validation < 1 or (self.tweets is not None and self.tweets < 2):
             raise InputError("validation must be from 0 to below 1, tweets at least 2")
 
@@ -424,6 +438,7 @@ def fit(
     settings: RunSettings,
     seed: int,
     watch: Callable[[], dict[str, float]],
+    more: Sequence[Example] = (),
 ) -> list[dict[str, float]]:
     """Train, then set the weights to their average over the last epochs.
 
@@ -433,23 +448,29 @@ def fit(
         settings: of the run.
         seed: of the order.
         watch: gives further figures after each epoch.
+        more: examples of which an epoch shows ``settings.unlabelled``.
 
     Returns:
         One row of figures an epoch.
     """
     n = len(model.codes)
-    steps = sum(1 for _ in batches(examples, model.settings, n, np.random.default_rng(seed)))
+    size = min(settings.unlabelled, len(more))
+
+    def shown(rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        drawn = [more[at] for at in rng.choice(len(more), size, replace=False)] if size else []
+        yield from batches([*examples, *drawn], model.settings, n, rng)
+
+    steps = sum(1 for _ in shown(np.random.default_rng(seed)))
     model.compile_for_training(steps * settings.epochs)
     history: list[dict[str, float]] = []
     kept: list[list[np.ndarray]] = []
     for epoch in range(settings.epochs):
         rng = np.random.default_rng([seed, epoch])
         losses = []
-        shown = tqdm(
-            batches(examples, model.settings, n, rng),
-            f"epoch {epoch + 1}", total=steps, leave=False, unit="batch", disable=None,
-        )  # fmt: skip
-        for ids, grades in shown:
+        progress = tqdm(
+            shown(rng), f"epoch {epoch + 1}", total=steps, leave=False, unit="batch", disable=None
+        )
+        for ids, grades in progress:
             model.reset_metrics()
             losses.append(float(model.train_on_batch(ids, grades)))
         history.append({"loss": float(np.mean(losses)), **watch()})
@@ -580,6 +601,7 @@ class Material(NamedTuple):
     rated: dict[str, np.ndarray]
     data: Path
     cache: Path
+    work: Path
     hashes: dict[str, str]
 
 
@@ -605,6 +627,7 @@ def train(name: str, settings: RunSettings, seed: int, material: Material, folde
     chosen, aside = drawn(material.train, settings, seed)
     words, vectors = vocabulary(settings, chosen, _glove(material.cache))
     known = Vocabulary(words)
+    teacher, varied = _taught(settings, material)
     columns = {sentiment: at for at, sentiment in enumerate(SENTIMENTS)}
     candidates = material.three
     if settings.answers == "all":
@@ -623,9 +646,14 @@ def train(name: str, settings: RunSettings, seed: int, material: Material, folde
             start_from(model, asset("models", "sqam"), words)
         limit = model.settings.max_tokens
         examples = [
-            Example(ids, grades(tweet, columns, settings, material.felt))
+            Example(ids, grades(tweet, columns, settings, material.felt, teacher.get(tweet.row)))
             for tweet in chosen
             if (ids := known.ids(tweet.text, limit))
+        ]
+        more = [
+            Example(ids, dict(zip(of_column, shares.tolist(), strict=True)))
+            for text, shares in varied
+            if (ids := known.ids(text, limit))
         ]
         if settings.answers == "all":
             examples += _sentences(material, known, limit) * settings.sentences
@@ -645,7 +673,7 @@ def train(name: str, settings: RunSettings, seed: int, material: Material, folde
                 figures[f"{part} accuracy"] = float((cosines.argmax(axis=1) == right).mean())
             return figures
 
-        histories.append(fit(model, examples, settings, own, watch))
+        histories.append(fit(model, examples, settings, own, watch, more))
         members.append(model)
     config = {"training": {"run": name, "seed": seed}, "data": material.hashes}
     sample = [tweet.text for tweet in [*material.measured, *material.train]][:2000]
@@ -664,21 +692,41 @@ def train(name: str, settings: RunSettings, seed: int, material: Material, folde
     }
 
 
+def _taught(
+    settings: RunSettings, material: Material
+) -> tuple[dict[int, np.ndarray], list[tuple[str, np.ndarray]]]:
+    """Return what a run's teacher says of the tweets, by row, and of variations of them."""
+    if not settings.taught and not settings.unlabelled:
+        return {}, []
+    said = taught(
+        settings.teacher, material.train, material.measured, _glove(material.cache),
+        material.cache, material.work,
+    )  # fmt: skip
+    rows = [tweet.row for tweet in material.train]
+    return (
+        dict(zip(rows, said.tweets, strict=True)),
+        list(zip(said.texts, said.shares, strict=True)),
+    )
+
+
 def grades(
     tweet: Tweet,
     columns: Mapping[str, int],
     settings: RunSettings,
     of_sentiment: Mapping[str, np.ndarray],
+    said: np.ndarray | None = None,
 ) -> dict[int, float]:
     """Return a tweet's correct answers, column -> grade.
 
-    They are the study's, with all answers those that feel alike too, and with doubt the others.
+    They are the study's, with all answers those that feel alike too, and with doubt the others;
+    what a teacher says is mixed in.
 
     Args:
         tweet: to answer.
         columns: of the study's answers, by sentiment.
         settings: of the run.
         of_sentiment: columns of the other answers of a sentiment.
+        said: float (3,), how likely the teacher finds each sentiment; None for none.
     """
     right = SENTIMENTS[tweet.sentiment]
     alike = of_sentiment[right] if settings.answers == "all" else ()
@@ -688,6 +736,10 @@ def grades(
         for sentiment, column in columns.items():
             if sentiment != right:
                 found[column] = (1 - tweet.confidence) / (len(columns) - 1)
+    if said is not None:
+        found = {row: grade * (1 - settings.taught) for row, grade in found.items()}
+        for column, share in zip(columns.values(), said.tolist(), strict=True):
+            found[column] = found.get(column, 0.0) + settings.taught * share
     return found
 
 
@@ -908,7 +960,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     add("--data", type=Path, default=phrases.DATA, help="folder of the data")
     add("--cache", type=Path, default=sources.CACHE, help="folder of downloaded packages")
-    add("--work", type=Path, default=Path("build/airline"), help="folder of models and pictures")
+    add("--work", type=Path, default=WORK, help="folder of models and pictures")
     add(
         "--output", type=Path, default=asset("results", "airline.json"),
         help="results file; small pictures go into the folder beside it that has its name",
@@ -932,7 +984,8 @@ def _material(options: argparse.Namespace) -> Material:
     }
     return Material(
         train_on, measured, every, every.select(list(EMOJIS.values())),
-        felt(options.data), rated(options.data), options.data, options.cache, hashes,
+        felt(options.data), rated(options.data), options.data, options.cache,
+        options.work, hashes,
     )  # fmt: skip
 
 

@@ -21,6 +21,10 @@ EMOJIS = {"positive": "🎉", "neutral": "😈", "negative": "😡"}
 
 SENTIMENTS = tuple(EMOJIS)
 
+WORK = Path("build/airline")
+"""Where models, labels and pictures that show a tweet are kept, relative to the working directory.
+Nothing of it ships."""
+
 HELD_OUT, VALIDATION = 0.2, 0.36
 """Hashes of texts lie in [0, 1): those below the first are held out, those below the second choose
 settings with --validation, and train with the rest otherwise."""

@@ -98,6 +98,31 @@ def test_grades_by_hand():
     assert grades(tweet(), columns, wide, felt) == {5: 1.0, 7: 0.5}
 
 
+def test_grades_with_a_teacher_by_hand():
+    columns = {"positive": 5, "neutral": 0, "negative": 2}
+    said = np.array([0.1, 0.2, 0.7])  # in the order of the sentiments
+    run = dataclasses.replace(RUNS["ours"], doubt=False, taught=0.5)
+    # Half of the label, half of what is said: 0.5 + 0.35 for a negative tweet.
+    found = grades(tweet(sentiment=2), columns, run, {}, said)
+    assert found == pytest.approx({2: 0.85, 5: 0.05, 0: 0.1})
+    assert grades(tweet(sentiment=2), columns, run, {}) == {2: 1.0}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"taught": 1.5},
+        {"unlabelled": -1},
+        {"taught": 0.5, "tweets": 300},
+        {"unlabelled": 5, "validation": 0.2},
+    ],
+    ids=str,
+)
+def test_a_teacher_that_cannot_be(changes):
+    with pytest.raises(InputError, match=r"teacher|taught"):
+        dataclasses.replace(RUNS["ours"], **changes)
+
+
 def write_tweets(
     folder, rows, header=("text", "airline_sentiment", "airline_sentiment_confidence")
 ):
@@ -300,6 +325,27 @@ def test_weights_are_averaged_over_the_last_epochs():
     for weight, _, two, three in zip(model.trainable_weights, *kept, strict=True):
         assert np.asarray(weight) == pytest.approx((two + three) / 2, abs=1e-6)
     assert any((two != three).any() for _, two, three in zip(*kept, strict=True))
+
+
+def test_each_epoch_draws_anew_of_what_has_no_label(monkeypatch):
+    examples = [Example([n % 10], {n % 3: 1.0}) for n in range(12)]
+    more = [Example([n + 1], {0: 0.5, 1: 0.3, 2: 0.2}) for n in range(9)]
+    shown = []
+
+    def seen(examples, *rest):
+        shown.append([example for example in examples if len(example.grades) == 3])
+        return batches(examples, *rest)
+
+    monkeypatch.setattr(module, "batches", seen)
+    smooth = dataclasses.replace(SMALL, sharpness=20.0)
+    settings = RunSettings(smooth, epochs=3, unlabelled=4, taught=0.5)
+    fit(small_model(sharpness=20.0), examples, settings, 0, dict, more)
+    counted, *epochs = shown  # the first counts the steps
+    assert [len(epoch) for epoch in epochs] == [4, 4, 4] and len(counted) == 4
+    assert len({str(epoch) for epoch in epochs}) > 1
+    shown.clear()
+    fit(small_model(sharpness=20.0), examples, settings, 0, dict)
+    assert shown == [[]] * 4
 
 
 def test_several_models_are_one_whose_cosine_is_the_mean_of_theirs(tmp_path):
