@@ -23,7 +23,7 @@ from emoji_vae.locations import asset
 from pipelines import phrases, results, sources, teacher
 from pipelines.train_sqam import settings_from, train
 
-SHORT = ("epochs=3", "sentences=1", "unlabelled=20000", "made=2000")
+SHORT = ("epochs=3", "unlabelled=20000", "made=2000")
 """What makes every variant's training a short one."""
 
 VARIANTS: dict[str, tuple[str, ...]] = {

@@ -54,7 +54,7 @@ class TrainSettings:
     epochs: int = 10
     patience: int = 8
     """Epochs without a better validation figure after which training stops."""
-    sentences: int = 2
+    sentences: int = 1
     """How often an epoch shows each text of the phrasebook."""
     tweets: int = 3
     """The same for each tweet that came with its emojis; each phrase is shown once."""
@@ -77,7 +77,7 @@ class TrainSettings:
     """Leave out the emojis of this Unicode version and later, to measure how unseen ones rank."""
     taught: float = 0.5
     """Share of a text's answers that the teacher says; the rest are its own. 0: no teacher."""
-    unlabelled: int = 70_000
+    unlabelled: int = 150_000
     """Texts without emojis an epoch, drawn anew each time, with the teacher's answers."""
     teacher: TeacherSettings = dataclasses.field(default_factory=TeacherSettings)
     filler: int = 150
