@@ -72,6 +72,4 @@ def test_every_variant_is_one_change_that_exists(name):
     short = settings_from("default", ablation.SHORT)
     changed = settings_from("default", [*ablation.SHORT, *ablation.VARIANTS[name]])
     assert (changed == short) == (name == "all")
-    assert short == dataclasses.replace(
-        TrainSettings(), epochs=3, unlabelled=20_000, made=2_000
-    )
+    assert short == dataclasses.replace(TrainSettings(), epochs=3, unlabelled=20_000, made=2_000)
