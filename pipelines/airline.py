@@ -15,6 +15,7 @@ text. An interrupted command goes on after the last seed of the last run that it
 import argparse
 import dataclasses
 import functools
+import hashlib
 import json
 import math
 import os
@@ -977,6 +978,8 @@ def _material(options: argparse.Namespace) -> Material:
     files = [TWEETS, meanings._SENTIMENT_FILE, meanings._EMOTIONS_FILE]
     hashes = {
         **{name: results.sha256(options.data / name) for name in files},
+        # A run of another split is not gone on with.
+        "rows measured on": hashlib.sha256(repr([t.row for t in measured]).encode()).hexdigest(),
         **glove.hashes("100d"),
         "codes.npz": results.sha256(asset("models", "vae", "codes.npz")),
         **results.hashes(sorted(asset("phrasebook").glob("*.jsonl"))),

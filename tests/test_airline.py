@@ -445,6 +445,10 @@ def test_the_command_measures_and_goes_on(tmp_path, monkeypatch, capsys):
     assert main([*command, "--output", str(tmp_path / "again.json")]) == 0
     again = json.loads((tmp_path / "again.json").read_text("utf-8"))
     assert again["runs"] == found["runs"]
+    # Of another split nothing is gone on with.
+    monkeypatch.setattr(module, "parts", lambda tweets, _: (tweets[:900], tweets[900:]))
+    with pytest.raises(TypeError, match="not callable"):
+        main([*command, "--output", str(tmp_path / "other.json")])
     capsys.readouterr()
 
 
