@@ -3,6 +3,7 @@
 Five classes, every emoji, unseen pictures and generated emojis differ in their codes alone.
 """
 
+import functools
 import json
 import os
 from collections.abc import Sequence
@@ -21,6 +22,12 @@ from sqam.text import Vocabulary, Word, pad
 
 FORMAT = "emoji-sqam question-answer model, version 1"
 _BATCH = 256
+_CODES = 4096
+"""Codes that the answer tower takes at once."""
+_CELLS = 1 << 20
+"""Cosines that a ranking holds at once, 4 MB of them, or those of one sentence."""
+_KEPT = 4
+"""Sets of candidates whose answers are remembered, those that were asked for last."""
 
 
 class Match(NamedTuple):
@@ -35,6 +42,22 @@ class Match(NamedTuple):
         """Return a candidate's match, with the name that the catalogue has for it, or its own."""
         row = catalogue().find(candidate)
         return cls(candidate, candidate if row is None else catalogue()[row].name, score)
+
+
+class Answers(NamedTuple):
+    """Candidates in the shared space.
+
+    Attributes:
+        vectors: float32 (n, space), of unit length.
+        twins: int (m,), candidates whose code an earlier one has as well.
+        firsts: int (m,), the earliest with the code of each of them.
+        matches: a candidate's name, and what the catalogue calls it or its name again.
+    """
+
+    vectors: np.ndarray
+    twins: np.ndarray
+    firsts: np.ndarray
+    matches: list[tuple[str, str]]
 
 
 def _open_network(path: Path, inputs: list[str], threads: int) -> onnxruntime.InferenceSession:
@@ -91,7 +114,8 @@ class Scorer:
             )
         self._question = _open_network(folder / "question.onnx", ["vectors", "lengths"], threads)
         self._answer = _open_network(folder / "answer.onnx", ["codes"], threads)
-        self._last: tuple[EmojiCodes, np.ndarray, np.ndarray] | None = None
+        # Several threads may share a scorer; this cache and the networks allow it.
+        self._answered = functools.lru_cache(_KEPT)(self._answer_all)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str] | None = None, threads: int = 0) -> Self:
@@ -136,36 +160,33 @@ class Scorer:
 
     def answers(self, candidates: EmojiCodes) -> np.ndarray:
         """Put codes into the shared space: float32 (n, space), of unit length."""
-        different, place = self._different(candidates)
-        return different[place]
+        return self._answered(candidates).vectors.copy()
 
-    def _different(self, candidates: EmojiCodes) -> tuple[np.ndarray, np.ndarray]:
-        """Return the answers of the codes that differ, and where each candidate's is among them.
-
-        Equal codes get one answer and one cosine, so that they tie to the last bit: a matrix
-        product may round alike columns differently.
-        """
-        if self._last is None or self._last[0] is not candidates:
-            length = candidates.codes.shape[1]
-            if length != self._code_size:
-                raise InputError(
-                    f"the codes are {length}-D, the model reads {self._code_size}-D ones; encode "
-                    "the pictures with the VAE that the model was trained on"
-                )
-            codes, place = np.unique(candidates.codes, axis=0, return_inverse=True)
-            parts = [
-                self._answer.run(None, {"codes": codes[start : start + 4096]})[0]
-                for start in range(0, len(codes), 4096)
-            ]
-            self._last = (candidates, np.concatenate(parts), place.reshape(-1))
-        return self._last[1], self._last[2]
+    def _answer_all(self, candidates: EmojiCodes) -> Answers:
+        length = candidates.codes.shape[1]
+        if length != self._code_size:
+            raise InputError(
+                f"the codes are {length}-D, the model reads {self._code_size}-D ones; encode "
+                "the pictures with the VAE that the model was trained on"
+            )
+        vectors = np.empty((len(candidates), self._space), dtype=np.float32)
+        for start in range(0, len(candidates), _CODES):
+            codes = candidates.codes[start : start + _CODES]
+            vectors[start : start + _CODES] = self._answer.run(None, {"codes": codes})[0]
+        _, first, place = np.unique(
+            candidates.codes, axis=0, return_index=True, return_inverse=True
+        )
+        firsts = first[place.reshape(-1)]
+        twins = np.flatnonzero(firsts != np.arange(len(firsts)))
+        matches = [Match.of(name, 0.0)[:2] for name in candidates.names]
+        return Answers(vectors, twins, firsts[twins], matches)
 
     def score(self, sentences: Sequence[str], candidates: EmojiCodes) -> np.ndarray:
         """Return cosines, float32 (n_sentences, n_candidates), in [-1, 1].
 
         A sentence without a known word scores 0 with every candidate.
         """
-        return self._cosines(self.questions(sentences), candidates)
+        return self._cosines(self.questions(sentences), self._answered(candidates))
 
     def read(self, sentence: str) -> list[Word]:
         """Return how a sentence is read: the words that count, and those that are passed over."""
@@ -178,12 +199,16 @@ class Scorer:
             sentences: of each the vocabulary's rows of its words, ``max_tokens`` at most.
             candidates: what they are scored with.
         """
-        return self._cosines(self._encoded(sentences), candidates)
+        return self._cosines(self._encoded(sentences), self._answered(candidates))
 
-    def _cosines(self, questions: np.ndarray, candidates: EmojiCodes) -> np.ndarray:
-        different, place = self._different(candidates)
+    @staticmethod
+    def _cosines(questions: np.ndarray, answers: Answers) -> np.ndarray:
+        found = questions @ answers.vectors.T
         # Rounding may carry the product of unit vectors a little beyond 1.
-        return np.clip(questions @ different.T, -1.0, 1.0)[:, place]
+        np.clip(found, -1.0, 1.0, out=found)
+        # Equal codes tie to the last bit: a matrix product may round alike columns differently.
+        found[:, answers.twins] = found[:, answers.firsts]
+        return found
 
     def rank(
         self, sentences: Sequence[str], candidates: EmojiCodes, k: int = 10
@@ -196,8 +221,9 @@ class Scorer:
         Raises:
             InputError: ``k`` is below 1.
         """
+        matches = self._answered(candidates).matches
         return [
-            [Match.of(candidates.names[place], score) for place, score in best]
+            [Match(*matches[place], score) for place, score in best]
             for best in self.best(sentences, candidates, k)
         ]
 
@@ -207,11 +233,17 @@ class Scorer:
         """Return what `rank` does, as the candidates' places among them and their scores."""
         if k < 1:
             raise InputError(f"k is {k}; ask for at least 1 match")
-        questions = self.questions(sentences)
-        found = []
-        for question, row in zip(questions, self._cosines(questions, candidates), strict=True):
-            best = _best(row, k) if question.any() else ()
-            found.append([(int(place), float(row[place])) for place in best])
+        questions, answers = self.questions(sentences), self._answered(candidates)
+        known = np.asarray(questions.any(axis=1))
+        found: list[list[tuple[int, float]]] = []
+        rows = max(1, _CELLS // len(candidates))
+        for start in range(0, len(questions), rows):
+            part = slice(start, start + rows)
+            places, scores = top(self._cosines(questions[part], answers), k)
+            found += [
+                list(zip(*row, strict=True)) if knows else []
+                for knows, *row in zip(known[part], places.tolist(), scores.tolist(), strict=True)
+            ]
         return found
 
     def classify(self, sentences: Sequence[str], candidates: EmojiCodes) -> list[str | None]:
@@ -219,22 +251,40 @@ class Scorer:
 
         None stands for a sentence without a known word.
         """
-        questions = self.questions(sentences)
-        best = self._cosines(questions, candidates).argmax(axis=1)
         return [
-            candidates.names[i] if question.any() else None
-            for i, question in zip(best, questions, strict=True)
+            candidates.names[best[0][0]] if best else None
+            for best in self.best(sentences, candidates, 1)
         ]
 
 
-def _best(row: np.ndarray, k: int) -> np.ndarray:
-    """Return what a stable descending sort puts first, without sorting all."""
-    if k < len(row):
-        # Everything that ties with the k-th stays in, so that the earlier one of them wins.
-        kept = np.flatnonzero(row >= np.partition(row, -k)[-k])
+def top(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what a stable descending sort of each row puts first, without sorting all.
+
+    A row falls into pieces, more than ``k``. Of the largest of each piece, the k-th largest is
+    reached by at least ``k`` scores, and so by all that come first and all that tie with them: few
+    are left to sort.
+
+    Args:
+        scores: floats (n, m), m at least 1, none NaN.
+        k: at least 1.
+
+    Returns:
+        Places, int (n, min(k, m)), and the scores there, in the same form.
+    """
+    n, m = scores.shape
+    k = min(k, m)
+    size = max(1, min(m // (4 * k), round(m**0.5)))
+    pieces = m // size
+    if pieces < 2 * k:
+        kept = np.ones(scores.shape, dtype=bool)
     else:
-        kept = np.arange(len(row))
-    return kept[np.argsort(-row[kept], kind="stable")][:k]
+        largest = scores[:, : pieces * size].reshape(n, pieces, size).max(axis=2)
+        kept = scores >= np.partition(largest, -k, axis=1)[:, -k, np.newaxis]
+    rows, places = np.nonzero(kept)
+    order = np.lexsort((-scores[rows, places], rows))  # stable
+    begins = np.searchsorted(rows, np.arange(n))
+    first = places[order[begins[:, np.newaxis] + np.arange(k)]]
+    return first, np.take_along_axis(scores, first, axis=1)
 
 
 def _texts(sentences: Sequence[str]) -> Sequence[str]:

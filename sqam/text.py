@@ -5,6 +5,7 @@ written around the words is dropped on purpose: links, user names, numbers and p
 GloVe does not know, control characters, broken (lone surrogate) characters.
 """
 
+import functools
 import itertools
 import math
 import os
@@ -251,6 +252,7 @@ MIN_MENDED = 6
 """Characters from which on a slip is mended; shorter words have too many neighbours."""
 _MENDED = 15_000  # Rarer words are hardly what was meant.
 _LONGEST = 16
+_REMEMBERED = 1 << 15  # Tokens that are no word as they stand, at most 40 characters each: 5 MB.
 _SHORT = frozenset(
     ["a", "i", "am", "at", "be", "by", "do", "go", "in", "is", "it", "me", "my", "no", "of", "on",
      "or", "so", "to", "up", "us", "we"]
@@ -313,6 +315,8 @@ class Vocabulary:
     def __init__(self, words: Sequence[str]) -> None:
         self.words = list(words)
         self._ids = {word: row for row, word in enumerate(self.words)}
+        # A file says the same slips and hashtags again and again.
+        self._remembered = functools.lru_cache(_REMEMBERED)(lambda token: tuple(self._found(token)))
         if not self.words or len(self._ids) != len(self.words):
             raise InputError("a vocabulary needs at least one word, and no word twice")
 
@@ -339,8 +343,18 @@ class Vocabulary:
         Raises:
             InputError: ``text`` is not a string.
         """
-        rows = (row for token in tokenize(text) for row in self._rows(token))
-        return list(itertools.islice(rows, limit))
+        rows: list[int] = []
+        for token in tokenize(text):
+            row = self._ids.get(token)
+            if row is not None:
+                rows.append(row)
+            elif len(token) <= MAX_SPLIT:
+                rows += self._remembered(token)
+            else:
+                rows += self._found(token)
+            if limit is not None and len(rows) >= limit:
+                return rows[:limit]
+        return rows
 
     def read(self, text: str, limit: int | None = None) -> list[Word]:
         """Return how a text is read, up to its ``limit``-th known word, by which reading ends.
@@ -359,14 +373,15 @@ class Vocabulary:
             known += word.row is not None
         return words
 
-    def _rows(self, token: str) -> Iterable[int]:
+    def _found(self, token: str) -> Iterable[int]:
+        """Return the rows of a token, or of what it is made of."""
         row = self._row(token)
         if row is not None:
             return (row,)
-        return (row for part in self._parts(token) for row in self._rows(part))
+        return (row for part in self._parts(token) for row in self._found(part))
 
     def _words(self, token: Token, text: str) -> Iterator[Word]:
-        """Yield the words of a token of the text in the order of `_rows`, and the unknown ones."""
+        """Yield the words of a token of the text in the order of `_found`, and the unknown ones."""
         whole, start, end = token
         row = self._row(whole)
         parts = self._parts(whole) if row is None else ()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError
-from sqam.scorer import Match, Scorer, _best
+from sqam.scorer import Match, Scorer, top
 
 FIVE = ["❤️", "⚾", "😄", "😞", "🍴"]
 
@@ -63,11 +63,38 @@ def test_same_codes_tie_and_keep_their_order(scorer, codes):
     assert len({match.score for match in ranked}) == 1
 
 
-@given(st.lists(st.sampled_from([-0.5, 0.0, 0.25, 0.25, 1.0]), min_size=1, max_size=30),
-       st.integers(1, 40))  # fmt: skip
-def test_best_is_what_a_stable_sort_puts_first(values, k):
-    expected = sorted(range(len(values)), key=lambda i: -values[i])[:k]
-    assert _best(np.array(values, dtype=np.float32), k).tolist() == expected
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 400), st.integers(1, 40))
+def test_top_is_what_a_stable_sort_puts_first(seed, n, m, k):
+    # Few values, so that many tie: with the k-th, and across the pieces.
+    values = np.array([-0.5, 0.0, 0.25, 1.0], dtype=np.float32)
+    scores = np.random.default_rng(seed).choice(values, size=(n, m))
+    places, best = top(scores, k)
+    expected = [sorted(range(m), key=(-row).__getitem__)[:k] for row in scores]
+    assert places.tolist() == expected
+    assert best.tolist() == [
+        [row[i] for i in places] for row, places in zip(scores, expected, strict=True)
+    ]
+
+
+def test_top_by_hand():
+    # The third row ties throughout.
+    scores = np.array([[0.1, 0.3, 0.2], [0.5, -1.0, 0.5], [0.0, 0.0, 0.0]], dtype=np.float32)
+    places, best = top(scores, 2)
+    assert places.tolist() == [[1, 2], [0, 2], [0, 1]]
+    assert best == pytest.approx(np.array([[0.3, 0.2], [0.5, 0.5], [0.0, 0.0]]))
+
+
+def test_many_candidates_are_ranked_in_parts_as_in_one(scorer, monkeypatch):
+    codes = np.random.default_rng(0).standard_normal((3000, 16)).astype(np.float32)
+    many = EmojiCodes([f"{i}.png" for i in range(3000)], codes)
+    sentences = ["good morning", "", "I adore you", "it rains"]
+    whole = scorer.best(sentences, many, 20)
+    monkeypatch.setattr("sqam.scorer._CELLS", 3001)  # one sentence at a time
+    parts = scorer.best(sentences, many, 20)
+    assert [len(row) for row in parts] == [20, 0, 20, 20]
+    for one, other in zip(whole, parts, strict=True):
+        assert [place for place, _ in one] == [place for place, _ in other]
+        assert [score for _, score in one] == pytest.approx([score for _, score in other], abs=1e-6)
 
 
 def test_emojis_that_look_alike_tie_and_keep_the_catalogue_order(scorer, codes):
