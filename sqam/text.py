@@ -8,11 +8,11 @@ GloVe does not know, control characters, broken (lone surrogate) characters.
 import functools
 import itertools
 import math
+import operator
 import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from string import ascii_lowercase
 from typing import NamedTuple
 
 import numpy as np
@@ -428,12 +428,17 @@ class Vocabulary:
         # The least cost of the characters up to each place, and where its last word begins.
         costs, begins = [0.0], [0]
         for end in range(1, len(token) + 1):
-            found = [(math.inf, 0)]
+            cost, begin = math.inf, 0
             for start in range(max(0, end - _LONGEST), end):
+                if costs[start] >= cost:
+                    continue
                 word = token[start:end]
-                if (end - start > 2 or word in _SHORT) and word in self._ids:
-                    found.append((costs[start] + math.log((self._ids[word] + 10) * scale), start))
-            cost, begin = min(found)
+                row = self._ids.get(word) if end - start > 2 or word in _SHORT else None
+                if row is None:
+                    continue
+                with_word = costs[start] + math.log((row + 10) * scale)
+                if with_word < cost:
+                    cost, begin = with_word, start
             costs.append(cost)
             begins.append(begin)
         if costs[-1] > MAX_COST * len(token):
@@ -452,15 +457,40 @@ class Vocabulary:
         """
         if not MIN_MENDED <= len(token) <= MAX_SPLIT:
             return ()
-        pairs = [(token[:i], token[i:]) for i in range(1, len(token) + 1)]
-        slips = itertools.chain(
-            (a + b[1:] for a, b in pairs),
-            (a + b[1] + b[0] + b[2:] for a, b in pairs if len(b) > 1),
-            (a + letter + b[1:] for a, b in pairs if b for letter in ascii_lowercase),
-            (a + letter + b for a, b in pairs for letter in ascii_lowercase),
-        )
-        rows = [row for slip in slips if (row := self._ids.get(slip, _MENDED)) < _MENDED]
-        return (self.words[min(rows)],) if rows else ()
+        shorter = _shortened(token)
+        swapped = (token[:i] + token[i + 1] + token[i] + token[i + 2 :]
+                   for i in range(1, len(token) - 1))  # fmt: skip
+        rows = [row for slip in (*shorter, *swapped) if (row := self._ids.get(slip)) is not None]
+        rows += self._lacking.get(token, ())
+        for less in shorter:
+            rows += [
+                row
+                for row in self._lacking.get(less, ())
+                if len(self.words[row]) == len(token)
+                and sum(map(operator.ne, self.words[row], token)) == 1
+            ]
+        row = min(rows, default=_MENDED)
+        return (self.words[row],) if row < _MENDED else ()
+
+    @functools.cached_property
+    def _lacking(self) -> dict[str, list[int]]:
+        """What frequent words are without one of their letters, and their rows.
+
+        Two words of one length that differ in one letter are the same without it. So a slip is
+        looked up, not guessed (Garbe's symmetric delete). It takes tens of milliseconds to make,
+        which only a text with such a word waits for.
+        """
+        found: dict[str, list[int]] = {}
+        for row, word in enumerate(self.words[:_MENDED]):
+            if len(word) >= MIN_MENDED and word.isascii() and word.isalpha():
+                for less in _shortened(word):
+                    found.setdefault(less, []).append(row)
+        return found
+
+
+def _shortened(word: str) -> set[str]:
+    """Return a word without one of its letters, the first of which stays."""
+    return {word[:i] + word[i + 1 :] for i in range(1, len(word))}
 
 
 def pad(ids: Sequence[Sequence[int]], width: int) -> np.ndarray:
