@@ -4,7 +4,9 @@
     python -m pipelines.train_sqam --seeds 0 1 2 3 4       # mean and spread; ships the best
     python -m pipelines.train_sqam --preset 2017 --output build/sqam-2017
 
-An interrupted run goes on where it stopped when the same command is given again.
+What ships is the kept seed's model made compact (``sqam.export.compact``); the results file has
+the figures of all seeds before and after that. An interrupted run goes on where it stopped when the
+same command is given again.
 """
 
 import dataclasses
@@ -32,7 +34,7 @@ from pipelines import glove, phrases, results, sources, teacher, views, wordnet
 from pipelines.checkpoints import Checkpoints
 from pipelines.evaluate import ahead, hits, places
 from pipelines.teacher import Labels, TeacherSettings, target
-from sqam.export import export, quantize
+from sqam.export import compact, export, quantize
 from sqam.model import SQAM, SQAMSettings
 from sqam.scorer import Scorer
 from sqam.text import Vocabulary, pad, tokenize
@@ -425,7 +427,10 @@ def train(
     vae: Path,
     taught_in: Path,
 ) -> dict[str, Any]:
-    """Train one model, export it to ``output`` and return its figures."""
+    """Train one model, export it to ``output`` and return its figures.
+
+    The compact form of it is put beside it, into a folder ``compact``.
+    """
     names = catalogue()
     codec = Codec.load(vae)
     codes = EmojiCodes.load(vae / "codes.npz")
@@ -456,6 +461,7 @@ def train(
     history = fit(model, settings, answers, parts["validation"], work, hashes)
 
     seen = phrases.popularity(found, len(trained))
+    held_out = [phrase for phrase in found if phrase.split == "held-out"]
     # Sentences that the model never saw, of every kind, and enough of them.
     sample = [p.text for split in ("held-out", "validation") for p in found if p.split == split]
     config = {
@@ -465,6 +471,8 @@ def train(
     }
     difference = export(model, words, output, config, trained, sample[:2000])
     scorer = Scorer.load(output)
+    small = output.with_name("compact")
+    compact(output, small)
     figures = {}
     if not kept.all():
         figures["unseen"] = {
@@ -477,7 +485,8 @@ def train(
         "validation": max(history, key=lambda row: row["mean"]),
         "difference from Keras": difference,
         **({"teacher": {"data": teacher.hashes(), "validation hit@10": taught}} if taught else {}),
-        "held-out": measure(scorer, trained, [p for p in found if p.split == "held-out"], seen),
+        "held-out": measure(scorer, trained, held_out, seen),
+        "held-out, compact": measure(Scorer.load(small), trained, held_out, seen),
         **figures,
     }
 
@@ -680,15 +689,6 @@ def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def install(model: Path, output: Path) -> None:
-    """Copy an exported model's files to the folder ``output``, each whole or not at all."""
-    output.mkdir(parents=True, exist_ok=True)
-    # The configuration last: it tells what the other files are.
-    for file in sorted(model.iterdir(), key=lambda file: file.suffix == ".json"):
-        with replacing(output / file.name) as copy:
-            copy.write(file.read_bytes())
-
-
 def settings_from(preset: str, changes: Sequence[str]) -> TrainSettings:
     """Read ``NAME=VALUE`` changes (VALUE as in JSON, else a string) to a preset's settings.
 
@@ -778,7 +778,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                         settings.glove,
                     ),
                     "versions": results.versions(),
-                    "held-out": summary([run["held-out"] for run in runs]),
+                    **{
+                        part: summary([run[part] for run in runs])
+                        for part in ("held-out", "held-out, compact")
+                    },
                     **(
                         {
                             "unseen": {
@@ -793,7 +796,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     "runs": runs,
                 },
             )
-        install(folders[best["seed"]], arguments.output)
+        compact(folders[best["seed"]], arguments.output)
         for name, figures in summary([each["held-out"] for each in runs]).items():
             cells = [
                 f"{figure} {value['mean']:.3f}" + (f" ± {value['sd']:.3f}" if value["sd"] else "")

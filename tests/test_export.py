@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 
 from emoji_vae.errors import InputError
 from sqam import export as module
-from sqam.export import TOLERANCE, export, quantize, restore
+from sqam.export import TOLERANCE, compact, export, quantize, restore
 from sqam.model import SQAM, SQAMSettings
 from sqam.scorer import Scorer
 from sqam.text import pad
@@ -106,6 +106,54 @@ def test_what_is_restored_answers_as_what_was_exported(tiny):
     answers = tiny["model"].answer_vectors(codes)
     assert np.abs(model.answer_vectors(codes) - answers).max() < 1e-6
     assert np.abs(np.asarray(model(ids)) - expected @ answers.T).max() < 1e-5
+
+
+def test_a_compact_model_is_smaller_and_nearly_the_same(tiny, tmp_path):
+    compact(tiny["folder"], tmp_path)
+    assert sorted(f.name for f in tmp_path.iterdir()) == sorted(
+        f.name for f in tiny["folder"].iterdir()
+    )
+    operators = [node.op_type for node in onnx.load(tmp_path / "question.onnx").graph.node]
+    assert "DynamicQuantizeLSTM" in operators and "LSTM" not in operators
+    assert "Gemm" not in operators
+    sentences = tiny["sentences"][:200]
+    before, after = (
+        Scorer.load(folder).score(sentences, tiny["codes"]) for folder in (tiny["folder"], tmp_path)
+    )
+    # A weight is off by 1/254 of its column's largest at most, and so is what goes in. In so small
+    # a network, untrained, little evens out.
+    assert 0 < np.abs(after - before).max() < 0.2
+    assert np.abs(after - before).mean() < 0.02
+
+
+def test_a_compact_model_stays_as_it_is(tiny, tmp_path):
+    compact(tiny["folder"], tmp_path / "once")
+    compact(tmp_path / "once", tmp_path / "twice")
+    files = sorted((tmp_path / "once").iterdir())
+    for file in files:
+        assert (tmp_path / "twice" / file.name).read_bytes() == file.read_bytes()
+    compact(tmp_path / "twice", tmp_path / "twice")  # in its own place
+    assert [f.name for f in files] == sorted(f.name for f in (tmp_path / "twice").iterdir())
+
+
+def test_a_compact_model_is_restored(tiny, tmp_path):
+    compact(tiny["folder"], tmp_path)
+    exact, again = (restore(folder, tiny["codes"].codes) for folder in (tiny["folder"], tmp_path))
+    pairs = zip(exact.trainable_variables, again.trainable_variables, strict=True)
+    moved = 0
+    for one, other in ((np.asarray(one), np.asarray(other)) for one, other in pairs):
+        assert one.shape == other.shape
+        # Half a step of int8, by columns: (largest of a column) / 127 / 2.
+        assert (np.abs(one - other) <= np.abs(one).max(axis=0) / 254 + 1e-6).all()
+        moved += not np.array_equal(one, other)
+    # Both directions' kernels and the question layer alone: the shared ones come from the answers.
+    assert moved == 5
+
+
+def test_only_a_model_is_made_compact(tmp_path):
+    with pytest.raises(InputError, match="no model at"):
+        compact(tmp_path, tmp_path / "small")
+    assert not (tmp_path / "small").exists()
 
 
 def test_restoring_what_does_not_fit_is_refused(tiny, tmp_path):
