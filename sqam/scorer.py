@@ -3,24 +3,19 @@
 Five classes, every emoji, unseen pictures and generated emojis differ in their codes alone.
 """
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
-import onnxruntime
 
 from emoji_vae.catalogue import catalogue
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
-from emoji_vae.network import open_network
-from sqam.text import Vocabulary, Word, pad
-
-FORMAT = "emoji-sqam question-answer model, version 1"
-_BATCH = 256
+from sqam.encoder import Encoder, listed, open_model_network
+from sqam.text import Word
 
 
 class Match(NamedTuple):
@@ -37,17 +32,10 @@ class Match(NamedTuple):
         return cls(candidate, candidate if row is None else catalogue()[row].name, score)
 
 
-def _open_network(path: Path, inputs: list[str], threads: int) -> onnxruntime.InferenceSession:
-    session = open_network(path, threads)
-    if [node.name for node in session.get_inputs()] != inputs:
-        raise InputError(
-            f"{str(path)!r} is an ONNX model of another kind; name a folder written by train_sqam"
-        )
-    return session
-
-
 class Scorer:
     """Scores sentences against emoji codes.
+
+    Its ``encoder`` reads the sentences and gives features of them for other tasks.
 
     >>> scorer, codes = Scorer.load(), EmojiCodes.load()
     >>> scorer.classify(["I adore you"], codes.select(["❤️", "⚾", "😞", "🍴"]))
@@ -58,39 +46,11 @@ class Scorer:
     """
 
     def __init__(self, folder: Path, threads: int = 0) -> None:
-        try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            if config["format"] != FORMAT:
-                raise KeyError("format")
-            settings = config["settings"]
-            self.max_tokens: int = settings["max_tokens"]
-            self._mask: bool = settings["mask"]
-            self._code_size: int = settings["code_size"]
-            self._space: int = settings["space"]
-            # Mapped, not read: a sentence touches a few rows.
-            self._vectors = np.load(folder / "embedding.npy", mmap_mode="r", allow_pickle=False)
-            self._scales = np.load(folder / "scales.npy", allow_pickle=False)
-        except OSError as error:
-            raise InputError(
-                f"no model at {str(folder)!r}: {error.strerror or error}; name a folder that holds "
-                "config.json and its networks"
-            ) from error
-        except (EOFError, KeyError, RecursionError, TypeError, ValueError) as error:
-            raise InputError(
-                f"{str(folder)!r} holds no model of ours or a damaged one ({error}); name a folder "
-                "written by train_sqam"
-            ) from error
-        self.vocabulary = Vocabulary.load(folder / "vocabulary.txt")
-        if not (
-            self._vectors.ndim == 2
-            and len(self._vectors) == len(self._scales) == len(self.vocabulary) + 1
-        ):
-            raise InputError(
-                f"{str(folder)!r}: {len(self.vocabulary)} words but "
-                f"{len(self._vectors) - 1} vectors; its files come from different models"
-            )
-        self._question = _open_network(folder / "question.onnx", ["vectors", "lengths"], threads)
-        self._answer = _open_network(folder / "answer.onnx", ["codes"], threads)
+        self.encoder = Encoder.load(folder, threads)
+        self._code_size: int = self.encoder.settings["code_size"]
+        self.vocabulary = self.encoder.vocabulary
+        self.max_tokens = self.encoder.max_tokens
+        self._answer = open_model_network(folder / "answer.onnx", ["codes"], threads)
         self._last: tuple[EmojiCodes, np.ndarray, np.ndarray] | None = None
 
     @classmethod
@@ -108,7 +68,7 @@ class Scorer:
 
     def known(self, sentences: Sequence[str]) -> np.ndarray:
         """Tell for each sentence, bool (n,), whether the model knows a word of it."""
-        return np.array([bool(self.vocabulary.ids(s, 1)) for s in _texts(sentences)], dtype=bool)
+        return self.encoder.known(sentences)
 
     def questions(self, sentences: Sequence[str]) -> np.ndarray:
         """Put sentences into the shared space: float32 (n, space), of unit length.
@@ -116,22 +76,11 @@ class Scorer:
         A sentence without a known word is the zero vector.
         """
         return self._encoded(
-            [self.vocabulary.ids(text, self.max_tokens) for text in _texts(sentences)]
+            [self.vocabulary.ids(text, self.max_tokens) for text in listed(sentences)]
         )
 
     def _encoded(self, ids: Sequence[Sequence[int]]) -> np.ndarray:
-        vectors = np.zeros((len(ids), self._space), dtype=np.float32)
-        # Sentences of like length share a batch, so that little padding is computed.
-        order = sorted((i for i in range(len(ids)) if ids[i]), key=lambda i: len(ids[i]))
-        for start in range(0, len(order), _BATCH):
-            batch = order[start : start + _BATCH]
-            lengths = np.array([len(ids[i]) for i in batch], dtype=np.int32)
-            width = int(lengths.max()) if self._mask else self.max_tokens
-            tokens = pad([ids[i] for i in batch], width).T
-            if not self._mask:
-                lengths[:] = width
-            inputs = self._vectors[tokens] * self._scales[tokens]
-            vectors[batch] = self._question.run(None, {"vectors": inputs, "lengths": lengths})[0]
+        (vectors,) = self.encoder.run(ids, ["unit_vectors"])
         return vectors
 
     def answers(self, candidates: EmojiCodes) -> np.ndarray:
@@ -235,9 +184,3 @@ def _best(row: np.ndarray, k: int) -> np.ndarray:
     else:
         kept = np.arange(len(row))
     return kept[np.argsort(-row[kept], kind="stable")][:k]
-
-
-def _texts(sentences: Sequence[str]) -> Sequence[str]:
-    if isinstance(sentences, str):
-        raise InputError(f"give a list of sentences, not one string: [{sentences!r:.60}]")
-    return sentences
