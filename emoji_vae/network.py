@@ -7,12 +7,15 @@ import onnxruntime
 from emoji_vae.errors import InputError
 
 
-def open_network(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
+def open_network(
+    path: Path, threads: int = 0, content: bytes | None = None
+) -> onnxruntime.InferenceSession:
     """Open an ONNX file on the processor.
 
     Args:
-        path: the file.
+        path: the file, which errors name.
         threads: of the runtime; 0 lets it choose.
+        content: what the file holds, where that is known already; it is not read then.
 
     Raises:
         InputError: the file is missing, or no network that the runtime can run.
@@ -22,7 +25,9 @@ def open_network(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
     options.log_severity_level = 4  # it would print what the error says
     try:
         return onnxruntime.InferenceSession(
-            path.read_bytes(), options, providers=["CPUExecutionProvider"]
+            path.read_bytes() if content is None else content,
+            options,
+            providers=["CPUExecutionProvider"],
         )
     except OSError as error:
         raise InputError(

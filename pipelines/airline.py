@@ -61,10 +61,11 @@ from pipelines.airline_tweets import (
 )
 from pipelines.evaluate import best, quality
 from pipelines.train_sqam import Examples, TrainSettings, packed, scores, vocabulary_of
+from sqam.encoder import FORMAT
 from sqam.export import TOLERANCE, restore
 from sqam.export import export as export_plain
 from sqam.model import SQAM, SQAMSettings
-from sqam.scorer import FORMAT, Scorer
+from sqam.scorer import Scorer
 from sqam.text import Vocabulary, pad, tokenize
 
 PUBLISHED = (0.0929, 0.0822, 0.0828)

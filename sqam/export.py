@@ -17,7 +17,8 @@ import numpy as np
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError, MissingExtraError
 from emoji_vae.files import replacing
-from sqam.scorer import FORMAT, Scorer
+from sqam.encoder import FORMAT
+from sqam.scorer import Scorer
 from sqam.text import Vocabulary, pad
 
 if TYPE_CHECKING:
@@ -83,10 +84,17 @@ class _Graph:
         norm = self.add("ReduceL2", x, axes=[-1], keepdims=1)
         return self.add("Div", x, self.add("Max", norm, self.constant(np.float32(1e-9))))
 
-    def model(self, inputs: list[onnx.ValueInfoProto], output: str, space: int) -> onnx.ModelProto:
-        self.nodes.append(helper.make_node("Identity", [output], ["unit_vectors"]))
-        result = helper.make_tensor_value_info("unit_vectors", TensorProto.FLOAT, ["n", space])
-        graph = helper.make_graph(self.nodes, "sqam", inputs, [result], self.constants)
+    def model(
+        self, inputs: list[onnx.ValueInfoProto], outputs: dict[str, tuple[str, int | str]]
+    ) -> onnx.ModelProto:
+        """Return the graph. Outputs: name -> the value and how wide it is, a row a text."""
+        for name, (value, _) in outputs.items():
+            self.nodes.append(helper.make_node("Identity", [value], [name]))
+        results = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", width])
+            for name, (_, width) in outputs.items()
+        ]
+        graph = helper.make_graph(self.nodes, "sqam", inputs, results, self.constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         onnx.checker.check_model(model, full_check=True)
         return model
@@ -117,12 +125,34 @@ def question_graph(model: "SQAM") -> onnx.ModelProto:
     """Build the question tower: word vectors (tokens, n, dimensions), lengths (n,) -> (n, space).
 
     Time comes first, as the LSTM operator wants it. Steps at and beyond a sentence's length do not
-    count.
+    count. Beside the unit vectors it gives what ``SQAM.pooled`` does, for those who ask: "features"
+    (n, width) and, where there is attention, "attention" (n, tokens).
 
     Raises:
         InputError: the model has convolutions, or attention over windows.
     """
     settings, graph = model.settings, _Graph()
+    pooled, shares, width = _pooled(model, graph)
+    x = graph.unit(graph.dense(pooled, [*model.question_layers, *model.shared_layers]))
+    outputs: dict[str, tuple[str, int | str]] = {
+        "unit_vectors": (x, settings.space),
+        "features": (pooled, width),
+    }
+    if shares is not None:
+        outputs["attention"] = (shares, "t")
+    return graph.model(_text_inputs(settings.dimensions), outputs)
+
+
+def _text_inputs(dimensions: int) -> list[onnx.ValueInfoProto]:
+    return [
+        helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["t", "n", dimensions]),
+        helper.make_tensor_value_info("lengths", TensorProto.INT32, ["n"]),
+    ]
+
+
+def _pooled(model: "SQAM", graph: _Graph) -> tuple[str, str | None, int]:
+    """Add ``SQAM.pooled``; return the features, the attention's weights and the features' width."""
+    settings = model.settings
     if settings.convolutions or (settings.attention and settings.pool != "max"):
         raise InputError(
             "this export knows a bi-LSTM alone, without convolutions, and attention beside "
@@ -143,43 +173,35 @@ def question_graph(model: "SQAM") -> onnx.ModelProto:
     )  # fmt: skip
     x = graph.add("Transpose", states, perm=[2, 0, 1, 3])  # (n, tokens, 2, units)
     width = 2 * settings.lstm_units
-    if settings.pool == "max":
-        x = graph.add("Reshape", x, graph.constant(np.array([0, 0, width])))
-        tokens = graph.add(
-            "Gather", graph.add("Shape", "vectors"), graph.constant(np.int64(0)), axis=0
-        )
-        zero, one = graph.constant(np.int64(0)), graph.constant(np.int64(1))
-        steps = graph.add("Range", zero, tokens, one)
-        axis = graph.constant(np.array([1]))
-        lengths = graph.add("Unsqueeze", graph.add("Cast", "lengths", to=TensorProto.INT64), axis)
-        written = graph.add("Less", steps, lengths)
-        written = graph.add("Unsqueeze", written, graph.constant(np.array([2])))
-        far = graph.constant(np.float32(-1e9))
-        largest = graph.add("ReduceMax", graph.add("Where", written, x, far), axes=[1], keepdims=0)
-        if model.attention is None:
-            x = largest
-        else:
-            shares = graph.add("MatMul", x, graph.matrix(model.attention.get_weights()[0]))
-            shares = graph.add("Softmax", graph.add("Where", written, shares, far), axis=1)
-            # Beyond a sentence's end its states are 0, so nothing there adds to the mean.
-            axis = graph.constant(np.array([1]))
-            mean = graph.add("ReduceSum", graph.add("Mul", shares, x), axis, keepdims=0)
-            x = graph.add("Concat", largest, mean, axis=-1)
-    else:
+    if settings.pool == "windows":
         windows = settings.max_tokens // 10
         bounds = [graph.constant(np.array([value])) for value in (0, windows * 10, 1)]
         x = graph.add("Slice", x, *bounds)
         x = graph.add("Reshape", x, graph.constant(np.array([-1, windows, 10, width])))
         x = graph.add("ReduceMax", x, axes=[2], keepdims=0)
         x = graph.add("Reshape", x, graph.constant(np.array([-1, windows * width])))
-    x = graph.unit(graph.dense(x, [*model.question_layers, *model.shared_layers]))
-    inputs = [
-        helper.make_tensor_value_info(
-            "vectors", TensorProto.FLOAT, ["t", "n", settings.dimensions]
-        ),
-        helper.make_tensor_value_info("lengths", TensorProto.INT32, ["n"]),
-    ]
-    return graph.model(inputs, x, settings.space)
+        return x, None, windows * width
+    x = graph.add("Reshape", x, graph.constant(np.array([0, 0, width])))
+    tokens = graph.add("Gather", graph.add("Shape", "vectors"), graph.constant(np.int64(0)), axis=0)
+    zero, one = graph.constant(np.int64(0)), graph.constant(np.int64(1))
+    steps = graph.add("Range", zero, tokens, one)
+    axis = graph.constant(np.array([1]))
+    lengths = graph.add("Unsqueeze", graph.add("Cast", "lengths", to=TensorProto.INT64), axis)
+    written = graph.add("Less", steps, lengths)
+    last = graph.constant(np.array([2]))
+    written = graph.add("Unsqueeze", written, last)
+    far = graph.constant(np.float32(-1e9))
+    largest = graph.add("ReduceMax", graph.add("Where", written, x, far), axes=[1], keepdims=0)
+    if model.attention is None:
+        return largest, None, width
+    shares = graph.add("MatMul", x, graph.matrix(model.attention.get_weights()[0]))
+    shares = graph.add("Softmax", graph.add("Where", written, shares, far), axis=1)
+    # Beyond a sentence's end its states are 0, so nothing there adds to the mean.
+    axis = graph.constant(np.array([1]))
+    mean = graph.add("ReduceSum", graph.add("Mul", shares, x), axis, keepdims=0)
+    return (
+        graph.add("Concat", largest, mean, axis=-1), graph.add("Squeeze", shares, last), 2 * width
+    )  # fmt: skip
 
 
 def answer_graph(model: "SQAM") -> onnx.ModelProto:
@@ -189,7 +211,7 @@ def answer_graph(model: "SQAM") -> onnx.ModelProto:
     x = graph.add("Div", x, graph.constant(np.asarray(model.code_spread)))
     x = graph.unit(graph.dense(x, [*model.answer_layers, *model.shared_layers]))
     inputs = [helper.make_tensor_value_info("codes", TensorProto.FLOAT, ["n", settings.code_size])]
-    return graph.model(inputs, x, settings.space)
+    return graph.model(inputs, {"unit_vectors": (x, settings.space)})
 
 
 def export(

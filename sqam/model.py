@@ -345,6 +345,25 @@ class SQAM(keras.Model):
             vectors = keras.random.dropout(
                 vectors, settings.vector_dropout, seed=self.seed_generator
             )
+        x, _ = self.pooled(vectors, written)
+        if training and settings.dropout:
+            x = keras.random.dropout(x, settings.dropout, seed=self.seed_generator)
+        for layer in [*self.question_layers, *self.shared_layers]:
+            x = layer(x)
+        return unit(x)
+
+    def pooled(self, vectors: Any, written: Any) -> tuple[Any, Any]:
+        """Return what the dense layers read of sentences, and where the attention looks.
+
+        Args:
+            vectors: floats (n, tokens, dimensions).
+            written: bool (n, tokens), False for padding.
+
+        Returns:
+            Features (n, width): the states of the LSTM pooled, then what the convolutions found;
+            and the attention's weights (n, tokens), which add up to 1, or None without attention.
+        """
+        settings = self.settings
         if settings.mask:
             states = self.lstm(vectors, mask=written)
         else:
@@ -360,19 +379,17 @@ class SQAM(keras.Model):
             windows = settings.max_tokens // 10
             x = ops.reshape(states[:, : windows * 10], (-1, windows, 10, 2 * settings.lstm_units))
             pooled = [ops.reshape(ops.max(x, axis=2), (-1, windows * 2 * settings.lstm_units))]
+        weights = None
         if self.attention is not None:
-            weights = ops.where(written[..., None], self.attention(states), -1e9)
-            pooled.append(ops.sum(ops.softmax(weights, axis=1) * states, axis=1))
+            shares = ops.where(written[..., None], self.attention(states), -1e9)
+            shares = ops.softmax(shares, axis=1)
+            pooled.append(ops.sum(shares * states, axis=1))
+            weights = shares[..., 0]
         if settings.convolutions:
             # Zeros beyond the sentence, as the convolution itself puts them beyond the padding.
             shown = ops.where(written[..., None], vectors, 0.0)
             pooled += [largest(layer(shown)) for layer in self.convolutions]
-        x = ops.concatenate(pooled, axis=-1) if len(pooled) > 1 else pooled[0]
-        if training and settings.dropout:
-            x = keras.random.dropout(x, settings.dropout, seed=self.seed_generator)
-        for layer in [*self.question_layers, *self.shared_layers]:
-            x = layer(x)
-        return unit(x)
+        return ops.concatenate(pooled, axis=-1) if len(pooled) > 1 else pooled[0], weights
 
     def answers(self, codes: Any) -> Any:
         """Put codes into the space: float (n, code_size) -> unit (n, space)."""

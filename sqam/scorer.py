@@ -3,31 +3,25 @@
 Five classes, every emoji, unseen pictures and generated emojis differ in their codes alone.
 """
 
-import functools
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
-import onnxruntime
 
 from emoji_vae.catalogue import catalogue
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
-from emoji_vae.network import open_network
-from sqam.text import Vocabulary, Word, pad
+from sqam.encoder import Encoder, listed, open_model_network
+from sqam.text import Word
 
-FORMAT = "emoji-sqam question-answer model, version 1"
-_BATCH = 256
 _CODES = 4096
 """Codes that the answer tower takes at once."""
 _CELLS = 1 << 20
 """Cosines that a ranking holds at once, 4 MB of them, or those of one sentence."""
-_KEPT = 4
-"""Sets of candidates whose answers are remembered, those that were asked for last."""
 
 
 class Match(NamedTuple):
@@ -51,26 +45,19 @@ class Answers(NamedTuple):
         vectors: float32 (n, space), of unit length.
         twins: int (m,), candidates whose code an earlier one has as well.
         firsts: int (m,), the earliest with the code of each of them.
-        matches: a candidate's name, and what the catalogue calls it or its name again.
+        called: what those that were matched are called, by their place.
     """
 
     vectors: np.ndarray
     twins: np.ndarray
     firsts: np.ndarray
-    matches: list[tuple[str, str]]
-
-
-def _open_network(path: Path, inputs: list[str], threads: int) -> onnxruntime.InferenceSession:
-    session = open_network(path, threads)
-    if [node.name for node in session.get_inputs()] != inputs:
-        raise InputError(
-            f"{str(path)!r} is an ONNX model of another kind; name a folder written by train_sqam"
-        )
-    return session
+    called: dict[int, str]
 
 
 class Scorer:
     """Scores sentences against emoji codes.
+
+    Its ``encoder`` reads the sentences and gives features of them for other tasks.
 
     >>> scorer, codes = Scorer.load(), EmojiCodes.load()
     >>> scorer.classify(["I adore you"], codes.select(["❤️", "⚾", "😞", "🍴"]))
@@ -78,44 +65,18 @@ class Scorer:
 
     ``score``, ``rank`` and ``classify`` raise ``InputError`` where the sentences are not strings
     or the candidates' codes do not have the length that the model was trained on.
+
+    Threads may share a scorer. It keeps the answers of candidates as long as these exist, so keep
+    the object of candidates that are ranked again.
     """
 
     def __init__(self, folder: Path, threads: int = 0) -> None:
-        try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            if config["format"] != FORMAT:
-                raise KeyError("format")
-            settings = config["settings"]
-            self.max_tokens: int = settings["max_tokens"]
-            self._mask: bool = settings["mask"]
-            self._code_size: int = settings["code_size"]
-            self._space: int = settings["space"]
-            # Mapped, not read: a sentence touches a few rows.
-            self._vectors = np.load(folder / "embedding.npy", mmap_mode="r", allow_pickle=False)
-            self._scales = np.load(folder / "scales.npy", allow_pickle=False)
-        except OSError as error:
-            raise InputError(
-                f"no model at {str(folder)!r}: {error.strerror or error}; name a folder that holds "
-                "config.json and its networks"
-            ) from error
-        except (EOFError, KeyError, RecursionError, TypeError, ValueError) as error:
-            raise InputError(
-                f"{str(folder)!r} holds no model of ours or a damaged one ({error}); name a folder "
-                "written by train_sqam"
-            ) from error
-        self.vocabulary = Vocabulary.load(folder / "vocabulary.txt")
-        if not (
-            self._vectors.ndim == 2
-            and len(self._vectors) == len(self._scales) == len(self.vocabulary) + 1
-        ):
-            raise InputError(
-                f"{str(folder)!r}: {len(self.vocabulary)} words but "
-                f"{len(self._vectors) - 1} vectors; its files come from different models"
-            )
-        self._question = _open_network(folder / "question.onnx", ["vectors", "lengths"], threads)
-        self._answer = _open_network(folder / "answer.onnx", ["codes"], threads)
-        # Several threads may share a scorer; this cache and the networks allow it.
-        self._answered = functools.lru_cache(_KEPT)(self._answer_all)
+        self.encoder = Encoder.load(folder, threads)
+        self._code_size: int = self.encoder.settings["code_size"]
+        self.vocabulary = self.encoder.vocabulary
+        self.max_tokens = self.encoder.max_tokens
+        self._answer = open_model_network(folder / "answer.onnx", ["codes"], threads)
+        self._kept: WeakKeyDictionary[EmojiCodes, Answers] = WeakKeyDictionary()
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str] | None = None, threads: int = 0) -> Self:
@@ -132,7 +93,7 @@ class Scorer:
 
     def known(self, sentences: Sequence[str]) -> np.ndarray:
         """Tell for each sentence, bool (n,), whether the model knows a word of it."""
-        return np.array([bool(self.vocabulary.ids(s, 1)) for s in _texts(sentences)], dtype=bool)
+        return self.encoder.known(sentences)
 
     def questions(self, sentences: Sequence[str]) -> np.ndarray:
         """Put sentences into the shared space: float32 (n, space), of unit length.
@@ -140,46 +101,39 @@ class Scorer:
         A sentence without a known word is the zero vector.
         """
         return self._encoded(
-            [self.vocabulary.ids(text, self.max_tokens) for text in _texts(sentences)]
+            [self.vocabulary.ids(text, self.max_tokens) for text in listed(sentences)]
         )
 
     def _encoded(self, ids: Sequence[Sequence[int]]) -> np.ndarray:
-        vectors = np.zeros((len(ids), self._space), dtype=np.float32)
-        # Sentences of like length share a batch, so that little padding is computed.
-        order = sorted((i for i in range(len(ids)) if ids[i]), key=lambda i: len(ids[i]))
-        for start in range(0, len(order), _BATCH):
-            batch = order[start : start + _BATCH]
-            lengths = np.array([len(ids[i]) for i in batch], dtype=np.int32)
-            width = int(lengths.max()) if self._mask else self.max_tokens
-            tokens = pad([ids[i] for i in batch], width).T
-            if not self._mask:
-                lengths[:] = width
-            inputs = self._vectors[tokens] * self._scales[tokens]
-            vectors[batch] = self._question.run(None, {"vectors": inputs, "lengths": lengths})[0]
+        (vectors,) = self.encoder.run(ids, ["unit_vectors"])
         return vectors
 
     def answers(self, candidates: EmojiCodes) -> np.ndarray:
         """Put codes into the shared space: float32 (n, space), of unit length."""
         return self._answered(candidates).vectors.copy()
 
-    def _answer_all(self, candidates: EmojiCodes) -> Answers:
-        length = candidates.codes.shape[1]
-        if length != self._code_size:
-            raise InputError(
-                f"the codes are {length}-D, the model reads {self._code_size}-D ones; encode "
-                "the pictures with the VAE that the model was trained on"
+    def _answered(self, candidates: EmojiCodes) -> Answers:
+        kept = self._kept.get(candidates)
+        if kept is None:
+            length = candidates.codes.shape[1]
+            if length != self._code_size:
+                raise InputError(
+                    f"the codes are {length}-D, the model reads {self._code_size}-D ones; encode "
+                    "the pictures with the VAE that the model was trained on"
+                )
+            parts = [
+                self._answer.run(None, {"codes": candidates.codes[start : start + _CODES]})[0]
+                for start in range(0, len(candidates), _CODES)
+            ]
+            _, first, place = np.unique(
+                candidates.codes, axis=0, return_index=True, return_inverse=True
             )
-        vectors = np.empty((len(candidates), self._space), dtype=np.float32)
-        for start in range(0, len(candidates), _CODES):
-            codes = candidates.codes[start : start + _CODES]
-            vectors[start : start + _CODES] = self._answer.run(None, {"codes": codes})[0]
-        _, first, place = np.unique(
-            candidates.codes, axis=0, return_index=True, return_inverse=True
-        )
-        firsts = first[place.reshape(-1)]
-        twins = np.flatnonzero(firsts != np.arange(len(firsts)))
-        matches = [Match.of(name, 0.0)[:2] for name in candidates.names]
-        return Answers(vectors, twins, firsts[twins], matches)
+            firsts = first[place.reshape(-1)]
+            twins = np.flatnonzero(firsts != np.arange(len(firsts)))
+            # Of two threads that come here at once, one does in vain what the other does as well.
+            kept = Answers(np.concatenate(parts), twins, firsts[twins], {})
+            self._kept[candidates] = kept
+        return kept
 
     def score(self, sentences: Sequence[str], candidates: EmojiCodes) -> np.ndarray:
         """Return cosines, float32 (n_sentences, n_candidates), in [-1, 1].
@@ -221,20 +175,36 @@ class Scorer:
         Raises:
             InputError: ``k`` is below 1.
         """
-        matches = self._answered(candidates).matches
-        return [
-            [Match(*matches[place], score) for place, score in best]
-            for best in self.best(sentences, candidates, k)
-        ]
+        return self.rank_questions(self.questions(sentences), candidates, k)
+
+    def rank_questions(
+        self, questions: np.ndarray, candidates: EmojiCodes, k: int = 10
+    ) -> list[list[Match]]:
+        """Return what `rank` does, of sentences that `questions` has put into the shared space."""
+        called, names = self._answered(candidates).called, candidates.names
+        found = []
+        for best in self._best_of(questions, candidates, k):
+            matches = []
+            for place, score in best:
+                name = called.get(place)
+                if name is None:
+                    name = called[place] = Match.of(names[place], score).name
+                matches.append(Match(names[place], name, score))
+            found.append(matches)
+        return found
 
     def best(
         self, sentences: Sequence[str], candidates: EmojiCodes, k: int = 10
     ) -> list[list[tuple[int, float]]]:
         """Return what `rank` does, as the candidates' places among them and their scores."""
+        return self._best_of(self.questions(sentences), candidates, k)
+
+    def _best_of(
+        self, questions: np.ndarray, candidates: EmojiCodes, k: int
+    ) -> list[list[tuple[int, float]]]:
         if k < 1:
             raise InputError(f"k is {k}; ask for at least 1 match")
-        questions, answers = self.questions(sentences), self._answered(candidates)
-        known = np.asarray(questions.any(axis=1))
+        answers, known = self._answered(candidates), np.asarray(questions.any(axis=1))
         found: list[list[tuple[int, float]]] = []
         rows = max(1, _CELLS // len(candidates))
         for start in range(0, len(questions), rows):
@@ -285,9 +255,3 @@ def top(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     begins = np.searchsorted(rows, np.arange(n))
     first = places[order[begins[:, np.newaxis] + np.arange(k)]]
     return first, np.take_along_axis(scores, first, axis=1)
-
-
-def _texts(sentences: Sequence[str]) -> Sequence[str]:
-    if isinstance(sentences, str):
-        raise InputError(f"give a list of sentences, not one string: [{sentences!r:.60}]")
-    return sentences

@@ -22,7 +22,7 @@ from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
 from sqam.cli import main
 from sqam.explain import Explained, Explanation, Pull, as_object, explain, lines
-from sqam.scorer import Answers, Match, Scorer
+from sqam.scorer import Answers, Scorer
 from sqam.text import Vocabulary, Word
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,7 +46,6 @@ class Planar(Scorer):
         self.vocabulary = Vocabulary(list(WAYS))
         self.max_tokens = max_tokens
         self.batches: list[list[list[int]]] = []
-        self._answered = functools.lru_cache(self._answer_all)
 
     def _encoded(self, ids):
         self.batches.append([list(rows) for rows in ids])
@@ -54,10 +53,9 @@ class Planar(Scorer):
         sums = np.array([directions[list(rows)].sum(axis=0) for rows in ids])
         return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
 
-    def _answer_all(self, candidates):
+    def _answered(self, candidates):
         none = np.empty(0, dtype=int)
-        matches = [Match.of(name, 0.0)[:2] for name in candidates.names]
-        return Answers(candidates.codes[:, :2], none, none, matches)
+        return Answers(candidates.codes[:, :2], none, none, {})
 
 
 def pulls(explanation: Explanation) -> list[tuple[str, float]]:

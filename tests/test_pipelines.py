@@ -18,6 +18,7 @@ COMMANDS = [
     "emojifier",
     "evaluate",
     "example",
+    "export_again",
     "five_classes",
     "measure_drawings",
     "report",
