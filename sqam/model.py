@@ -75,7 +75,7 @@ class SQAMSettings:
     """Of the hinge loss."""
     sharpness: float | None = 20.0
     """Of the hinge loss in its smooth form, see ``smooth_hinge``; None for the hinge itself."""
-    popularity: float = 0.5
+    popularity: float = 0.4
     """How much of how popular an answer is the loss explains away, in its smooth form, if it is
     told: 0 leaves all of it to the cosines, 1 nothing. See ``SQAM.compile_for_training``."""
     negatives: int | None = None
