@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import onnxruntime
@@ -55,6 +56,9 @@ class Scorer:
 
     ``score``, ``rank`` and ``classify`` raise ``InputError`` where the sentences are not strings
     or the candidates' codes do not have the length that the model was trained on.
+
+    Threads may share a scorer. It keeps the answers of candidates as long as these exist, so keep
+    the object of candidates that are ranked again.
     """
 
     def __init__(self, folder: Path, threads: int = 0) -> None:
@@ -91,7 +95,8 @@ class Scorer:
             )
         self._question = _open_network(folder / "question.onnx", ["vectors", "lengths"], threads)
         self._answer = _open_network(folder / "answer.onnx", ["codes"], threads)
-        self._last: tuple[EmojiCodes, np.ndarray, np.ndarray] | None = None
+        self._kept: WeakKeyDictionary[EmojiCodes, tuple[np.ndarray, np.ndarray]]
+        self._kept = WeakKeyDictionary()
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str] | None = None, threads: int = 0) -> Self:
@@ -145,7 +150,8 @@ class Scorer:
         Equal codes get one answer and one cosine, so that they tie to the last bit: a matrix
         product may round alike columns differently.
         """
-        if self._last is None or self._last[0] is not candidates:
+        kept = self._kept.get(candidates)
+        if kept is None:
             length = candidates.codes.shape[1]
             if length != self._code_size:
                 raise InputError(
@@ -157,8 +163,9 @@ class Scorer:
                 self._answer.run(None, {"codes": codes[start : start + 4096]})[0]
                 for start in range(0, len(codes), 4096)
             ]
-            self._last = (candidates, np.concatenate(parts), place.reshape(-1))
-        return self._last[1], self._last[2]
+            # Of two threads that come here at once, one does in vain what the other does as well.
+            kept = self._kept[candidates] = np.concatenate(parts), place.reshape(-1)
+        return kept
 
     def score(self, sentences: Sequence[str], candidates: EmojiCodes) -> np.ndarray:
         """Return cosines, float32 (n_sentences, n_candidates), in [-1, 1].
@@ -196,18 +203,28 @@ class Scorer:
         Raises:
             InputError: ``k`` is below 1.
         """
+        return self.rank_questions(self.questions(sentences), candidates, k)
+
+    def rank_questions(
+        self, questions: np.ndarray, candidates: EmojiCodes, k: int = 10
+    ) -> list[list[Match]]:
+        """Return what `rank` does, of sentences that `questions` has put into the shared space."""
         return [
             [Match.of(candidates.names[place], score) for place, score in best]
-            for best in self.best(sentences, candidates, k)
+            for best in self._best_of(questions, candidates, k)
         ]
 
     def best(
         self, sentences: Sequence[str], candidates: EmojiCodes, k: int = 10
     ) -> list[list[tuple[int, float]]]:
         """Return what `rank` does, as the candidates' places among them and their scores."""
+        return self._best_of(self.questions(sentences), candidates, k)
+
+    def _best_of(
+        self, questions: np.ndarray, candidates: EmojiCodes, k: int
+    ) -> list[list[tuple[int, float]]]:
         if k < 1:
             raise InputError(f"k is {k}; ask for at least 1 match")
-        questions = self.questions(sentences)
         found = []
         for question, row in zip(questions, self._cosines(questions, candidates), strict=True):
             best = _best(row, k) if question.any() else ()

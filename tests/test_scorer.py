@@ -1,7 +1,9 @@
 """The one scoring path: shapes, ranges, ties, bad input, and the model that ships."""
 
+import gc
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -126,6 +128,52 @@ def test_what_is_no_list_of_strings(scorer, codes, sentences):
 def test_nothing_to_score(scorer, codes):
     assert scorer.score([], codes).shape == (0, len(codes))
     assert scorer.rank([], codes) == [] and scorer.classify([], codes) == []
+
+
+def test_ranking_questions_is_ranking_their_sentences(scorer, codes):
+    sentences = ["happy birthday", "xqzzt wvvk", "it rains"]
+    ranked = scorer.rank_questions(scorer.questions(sentences), codes, k=7)
+    assert ranked == scorer.rank(sentences, codes, k=7)
+    assert [len(matches) for matches in ranked] == [7, 0, 7]
+
+
+class Counting:
+    """An answer network that counts its runs."""
+
+    def __init__(self, network):
+        self.network = network
+        self.runs = 0
+
+    def run(self, *arguments):
+        self.runs += 1
+        return self.network.run(*arguments)
+
+
+def test_answers_are_kept_as_long_as_their_candidates(codes):
+    scorer = Scorer.load()
+    network = scorer._answer = Counting(scorer._answer)
+    few = codes.select(FIVE)
+    expected = [scorer.rank(["pizza"], candidates) for candidates in (codes, few)]
+    for _ in range(3):  # in turn, as a server is asked
+        assert [scorer.rank(["pizza"], candidates) for candidates in (codes, few)] == expected
+    assert network.runs == 2 and len(scorer._kept) == 2
+    del few
+    gc.collect()
+    assert list(scorer._kept) == [codes]
+
+
+def test_threads_may_share_a_scorer(codes):
+    sentences = [f"{word} morning" for word in ("good", "sad", "busy", "lazy")]
+    expected = Scorer.load().rank(sentences, codes.select(FIVE))
+    shared = Scorer.load()
+
+    def ranked(number: int):
+        # Candidates of its own each time, so that all threads add to what is kept.
+        return shared.rank(sentences, codes.select(FIVE))
+
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(ranked, range(64)):
+            assert found == expected
 
 
 @pytest.mark.parametrize("k", [0, -1])
