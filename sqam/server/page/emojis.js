@@ -52,28 +52,15 @@ export async function showPictures(wanted) {
 }
 
 async function readSheet() {
-  const [{ list, places }, response] = await Promise.all([emojis(), fetch("static/emojis.png")]);
-  if (!response.ok) throw new Error(`static/emojis.png: ${response.status}`);
-  const image = await createImageBitmap(await response.blob());
-  const columns = Math.floor(image.width / SIZE);
-  if (columns * Math.floor(image.height / SIZE) < list.length) throw new Error("too small a sheet");
-  const canvas = make("canvas", { width: image.width, height: image.height });
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(image, 0, 0);
-  // The file has colours times alpha, which would show soft edges too dark.
-  const levels = context.getImageData(0, 0, canvas.width, canvas.height);
-  const { data } = levels;
-  for (let at = 0; at < data.length; at += 4) {
-    const alpha = data[at + 3];
-    if (alpha === 0 || alpha === 255) continue;
-    for (let channel = at; channel < at + 3; channel += 1) {
-      data[channel] = (data[channel] * 255) / alpha; // rounds, and stops at 255
-    }
+  const image = new Image();
+  image.src = "static/emojis.png";
+  const [{ list, places }] = await Promise.all([emojis(), image.decode()]);
+  const columns = Math.floor(image.naturalWidth / SIZE);
+  if (columns * Math.floor(image.naturalHeight / SIZE) < list.length) {
+    throw new Error("too few pictures");
   }
-  context.putImageData(levels, 0, 0);
-  const blob = await new Promise((resolve) => canvas.toBlob(resolve));
   const root = document.documentElement.style;
-  root.setProperty("--sheet", `url(${URL.createObjectURL(blob)})`);
+  root.setProperty("--sheet", `url(${image.src})`);
   root.setProperty("--columns", columns);
   return { columns, places };
 }

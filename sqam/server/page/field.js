@@ -27,7 +27,7 @@ export function field(element, { onInput, onEnter, onDown }) {
     } else if (event.key === "ArrowDown" && !event.shiftKey && onDown) {
       const { value, selectionEnd } = element;
       const line = Number.parseFloat(getComputedStyle(element).lineHeight);
-      const one = element.scrollHeight < 2 * line + 2 * padding(element);
+      const one = element.scrollHeight < 1.5 * line + 2 * padding(element);
       if (!one && selectionEnd < value.length) return;
       event.preventDefault();
       onDown();

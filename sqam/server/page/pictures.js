@@ -1,7 +1,7 @@
 // Pictures that no model has seen, ranked for a sentence.
 
 import { announce } from "./announce.js";
-import { call } from "./api.js";
+import { call, Problem } from "./api.js";
 import { bar, shownScore } from "./bar.js";
 import { byId, count, make } from "./dom.js";
 import { names, nearestList } from "./drawing.js";
@@ -91,8 +91,12 @@ export function pictures(changed, sentence) {
         const form = new FormData();
         form.append("text", asked);
         for (const one of sent) form.append("pictures", one, one.name);
-        const answer = await call("v1/rank-pictures", { form, signal, waiting });
-        return [answer, (await emojis()).list.length];
+        try {
+          const answer = await call("v1/rank-pictures", { form, signal, waiting });
+          return [answer, (await emojis()).list.length];
+        } catch (error) {
+          throw error instanceof Problem ? named(error, sent) : error;
+        }
       },
       ([{ matches }, all]) => show(matches, sent, all),
       delay,
@@ -148,6 +152,12 @@ const standing = (place, all) =>
   place === 1
     ? `Would come first, before all ${all.toLocaleString("en")} emojis`
     : `Would come ${ordinal(place)} among all ${all.toLocaleString("en")} emojis`;
+
+// The service counts the pictures of an upload from 0; whoever chose them knows them by name.
+function named(error, sent) {
+  const line = error.message.replace(/^picture (\d+)(?=:)/, (all, n) => sent[n]?.name ?? all);
+  return new Problem(line, error.status);
+}
 
 // "1st", "22nd", "113th".
 export function ordinal(n) {
