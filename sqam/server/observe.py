@@ -6,8 +6,8 @@ import json
 import logging
 import queue
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from logging.handlers import QueueHandler, QueueListener
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -19,6 +19,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128)
 _METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 _MOST_LINES = 10_000
+_LAST_WORDS = 2.0  # seconds for what is still to be written at the end
 
 
 class Metrics:
@@ -94,15 +95,16 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-class _Handing(QueueHandler):
+class _Handing(logging.Handler):
     """Hands records to the thread that writes; what that cannot keep up with is lost."""
 
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        return record  # the thread that writes formats it as well
+    def __init__(self, records: "queue.Queue[logging.LogRecord | None]") -> None:
+        super().__init__()
+        self._records = records
 
-    def enqueue(self, record: logging.LogRecord) -> None:
+    def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(queue.Full):
-            self.queue.put_nowait(record)
+            self._records.put_nowait(record)
 
 
 @contextlib.contextmanager
@@ -111,20 +113,28 @@ def logs(level: str) -> Iterator[None]:
 
     A reader that stands still holds up nobody: beyond some lines, more are lost.
     """
-    handing = _Handing(queue.Queue(_MOST_LINES))
+    records: queue.Queue[logging.LogRecord | None] = queue.Queue(_MOST_LINES)
     writing = logging.StreamHandler(sys.stderr)
     writing.setFormatter(JsonLines())
-    listener = QueueListener(handing.queue, writing)
+
+    def write() -> None:
+        while (record := records.get()) is not None:
+            writing.handle(record)
+
+    writer = threading.Thread(target=write, name="log", daemon=True)
+    handing = _Handing(records)
     root = logging.getLogger()
     before = root.level
     root.addHandler(handing)
     root.setLevel(level.upper())
     # It tells of every malformed request, and of its own start and end, which are told here.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    listener.start()
+    writer.start()
     try:
         yield
     finally:
-        listener.stop()
         root.removeHandler(handing)
         root.setLevel(before)
+        with contextlib.suppress(queue.Full):
+            records.put(None, timeout=_LAST_WORDS)
+        writer.join(_LAST_WORDS)

@@ -142,11 +142,29 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, answer what has been sent, close the connections."""
+        # Closing a listening socket drops the connections that wait to be taken from it. A copy of
+        # the socket keeps them until it is closed itself, just after it was found empty.
+        copies = [listener.dup() for listener in sockets or []]
         for server in self.servers:
             server.close()
+        for copy in copies:
+            await self._take_all(copy)
         if not self.force_exit:
             await asyncio.sleep(_LINGER)
         await super().shutdown(sockets)
+
+    async def _take_all(self, listener: socket.socket) -> None:
+        taken: list[socket.socket] = []
+        with listener, contextlib.suppress(OSError):
+            listener.setblocking(False)
+            while len(taken) < self.config.backlog:
+                taken.append(listener.accept()[0])
+        for connection in taken:
+            with contextlib.suppress(OSError):
+                await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> Connection:
+        return Connection(self.config, self.server_state, self.lifespan.state)
 
 
 def _listening(host: str, port: int) -> socket.socket:
