@@ -457,20 +457,19 @@ def _grid(options: argparse.Namespace) -> None:
 
 
 def _neighbours(options: argparse.Namespace) -> None:
-    import numpy as np
-
     from emoji_vae.catalogue import catalogue
 
     codes = _known(options)
-    distances = np.linalg.norm(codes.codes - _one(options.emoji, options), axis=1)
     itself = catalogue().find(options.emoji)
     nearest = [
-        i for i in distances.argsort(kind="stable") if catalogue().find(codes.names[i]) != itself
+        (emoji, distance)
+        for emoji, distance in codes.nearest(_one(options.emoji, options), len(codes))
+        if catalogue().find(emoji) != itself
     ]
-    for rank, i in enumerate(nearest[: options.k], start=1):
+    for rank, (emoji, distance) in enumerate(nearest[: options.k], start=1):
         # The tab keeps names in line, however wide a terminal draws an emoji.
-        emoji = catalogue()[catalogue().index(codes.names[i])]
-        print(f"{rank:3}  {distances[i]:7.4f}  {codes.names[i]}\t{emoji.name}")
+        name = catalogue()[catalogue().index(emoji)].name
+        print(f"{rank:3}  {distance:7.4f}  {emoji}\t{name}")
 
 
 if __name__ == "__main__":

@@ -112,6 +112,22 @@ class EmojiCodes:
         pictures = None if self.pictures is None else self.pictures[found]
         return type(self)(shown, self.codes[found], pictures)
 
+    def nearest(self, code: Any, k: int) -> list[tuple[str, float]]:
+        """Return the names of the ``k`` codes that are nearest to a code (16,), nearest first.
+
+        With each comes the Euclidean distance. Of codes that are equally far the earlier comes
+        first.
+
+        Raises:
+            InputError: no code, or ``k`` is below 1.
+        """
+        if k < 1:
+            raise InputError(f"k is {k}; ask for at least 1 neighbour")
+        (point,) = check(np.asarray(code)[np.newaxis])
+        distances = np.linalg.norm(self.codes - point, axis=1)
+        order = distances.argsort(kind="stable")[:k].tolist()
+        return [(self.names[row], float(distances[row])) for row in order]
+
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None) -> Self:
         """Read codes that ``save`` wrote, by default those of all emojis, in catalogue order.

@@ -47,7 +47,12 @@ def _shown(source: Any) -> str:
     return repr(os.fspath(name)) if isinstance(name, str | os.PathLike) else "the picture"
 
 
-def read(source: str | os.PathLike[str] | IO[bytes], size: int = SIZE) -> np.ndarray:
+def read(
+    source: str | os.PathLike[str] | IO[bytes],
+    size: int = SIZE,
+    max_pixels: int = MAX_PIXELS,
+    formats: tuple[str, ...] | None = None,
+) -> np.ndarray:
     """Read one picture file: float32 (36, 36, 4), premultiplied, in [0, 1].
 
     Anything that Pillow opens but PostScript (which would run a program): palettes, grey, 16 bits,
@@ -58,21 +63,24 @@ def read(source: str | os.PathLike[str] | IO[bytes], size: int = SIZE) -> np.nda
     Args:
         source: a path, or an open binary file.
         size: height and width of the picture that comes back, if not 36.
+        max_pixels: a larger picture is refused before it is decoded.
+        formats: what Pillow calls the kinds of file that may be; None are all that it opens.
 
     Raises:
-        InputError: missing, a folder, not a picture, truncated, or over `MAX_PIXELS`.
+        InputError: missing, a folder, not a picture, truncated, or over ``max_pixels``.
     """
     shown = _shown(source)
+    most = f"{max_pixels / 1e6:g} million"
     try:
         with warnings.catch_warnings():
             # Pillow warns of many pixels only above a limit higher than ours, and of things that
             # do not matter here, such as damaged EXIF data.
             warnings.simplefilter("ignore")
-            with Image.open(source) as image:
-                if image.width * image.height > MAX_PIXELS:
+            with Image.open(source, formats=formats) as image:
+                if image.width * image.height > max_pixels:
                     raise InputError(
                         f"{shown} has {image.width} x {image.height} pixels; "
-                        f"scale it down to at most {MAX_PIXELS // 1_000_000} million"
+                        f"scale it down to at most {most}"
                     )
                 if image.format == "EPS":
                     raise InputError(f"{shown} is PostScript; save it as PNG")
@@ -81,10 +89,7 @@ def read(source: str | os.PathLike[str] | IO[bytes], size: int = SIZE) -> np.nda
     except InputError:
         raise
     except Image.DecompressionBombError as error:
-        raise InputError(
-            f"{shown} has too many pixels; "
-            f"scale it down to at most {MAX_PIXELS // 1_000_000} million"
-        ) from error
+        raise InputError(f"{shown} has too many pixels; scale it down to at most {most}") from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"there is no file {shown}; check the name") from error
     except IsADirectoryError as error:

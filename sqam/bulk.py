@@ -93,10 +93,7 @@ class Ranking:
             InputError: from the scorer, e.g. ``k`` below 1.
         """
         ranked = self.scorer.rank(texts, self.candidates, self.k)
-        return [
-            {"text": text, "matches": [match_object(*match) for match in matches]}
-            for text, matches in zip(texts, ranked, strict=True)
-        ]
+        return [result_object(*pair) for pair in zip(texts, ranked, strict=True)]
 
     def tells(self, result: Mapping[str, Any]) -> bool:
         """Tell whether there are matches, whose scores are those of the candidates."""
@@ -123,6 +120,11 @@ def match_object(emoji: str, name: str, score: float) -> MatchObject:
         "name": mended(name),
         "score": rounded(score),
     }
+
+
+def result_object(text: str, matches: Iterable[tuple[str, str, float]]) -> Result:
+    """Return a text and its matches as JSON has them."""
+    return {"text": text, "matches": [match_object(*match) for match in matches]}
 
 
 def match_line(rank: int, match: MatchObject) -> str:

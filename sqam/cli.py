@@ -1,11 +1,11 @@
-"""The command ``sqam``: arguments in; ranked, explained, inserted or new emojis out."""
+"""The command ``sqam``: arguments in; ranked, explained, inserted or new emojis out, or served."""
 
 import argparse
 import contextlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ examples:
   sqam explain "Congrats on the new job!"
   sqam emojify "Lets get coffee and talk. Love you!"
   sqam imagine "happy birthday, old friend" --output birthday.png
+  sqam serve
 
 A TEXT that begins with a dash goes after --, at the end: sqam rank -k 3 -- "-_- zzz".
 
@@ -114,6 +115,41 @@ found, these are written, and a note on standard error says so.
 
 {command.EXIT_CODES}
 """
+
+_SERVE_EXAMPLES = f"""\
+examples:
+  sqam serve
+  sqam serve --port 8080 --model build/mine
+  SQAM_TOKEN=a-long-secret sqam serve --host 0.0.0.0 --in-flight 64
+  curl http://127.0.0.1:8000/v1/rank -H 'Content-Type: application/json' \\
+    -d '{{"text": "Congrats on the new job!", "k": 3}}'
+
+A browser finds the page at http://127.0.0.1:8000/, a program the calls in /openapi.json. /healthz
+and /readyz tell how the server is, /metrics gives figures to Prometheus; these need no token. Log
+lines go to standard error, as JSON; they never hold a text.
+
+Whoever can reach the address may ask. By default that is this machine alone; for others set a token
+(in the environment, where other users do not see it) and put a proxy with TLS before it.
+
+At SIGTERM it says on /readyz that it is not ready, goes on for --drain seconds, answers what it has
+accepted, and ends with code 0. Ctrl-C skips the wait.
+
+{command.EXIT_CODES}
+"""
+
+# Options of `sqam serve` that are its ServerSettings, which only `sqam serve` imports.
+_LIMITS: dict[str, tuple[Callable[[str], float], str]] = {
+    "in_flight": (int, "calls that are handled at once; one more is answered 429 (128)"),
+    "waiting": (int, "slow calls of each kind that may wait for a thread (16)"),
+    "drawing_threads": (int, "threads that draw (2)"),
+    "timeout": (float, "seconds that a call may take (10)"),
+    "slow_timeout": (float, "seconds that one that draws may take (60)"),
+    "drain": (float, "seconds to go on after SIGTERM (1)"),
+    "body_bytes": (int, "bytes of a JSON body (1000000)"),
+    "pictures": (int, "pictures of an upload (16)"),
+    "picture_bytes": (int, "bytes of each (2000000)"),
+    "picture_pixels": (int, "pixels of each (16000000)"),
+}
 
 # Drawings that share a row of the picture.
 _COLUMNS = 8
@@ -255,7 +291,40 @@ def _parser() -> argparse.ArgumentParser:
     imagine.add_argument("--json", action="store_true", help="one JSON object, not a table")
     _add_model(imagine)
     imagine.set_defaults(work=_imagine)
+    _add_serve(commands)
     return parser
+
+
+def _add_serve(commands: "argparse._SubParsersAction[command.Parser]") -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="answer over HTTP, with a page to try it",
+        description="Answer over HTTP what the other commands do, and show a page to try it.",
+        epilog=_SERVE_EXAMPLES,
+    )
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    serve.add_argument(
+        "--port",
+        type=_port,
+        default=8000,
+        metavar="N",
+        help="port to listen on; 0 takes a free one (%(default)s)",
+    )
+    serve.add_argument(
+        "--token", help="that every call must bring; better in the environment, as SQAM_TOKEN"
+    )
+    serve.add_argument(
+        "--log-level",
+        choices=["debug", "info", "warning", "error"],
+        default="info",
+        help="info has a line for each request (%(default)s)",
+    )
+    _add_model(serve)
+    limits = serve.add_argument_group("limits")
+    for name, (kind, help) in _LIMITS.items():
+        option = f"--{name.replace('_', '-')}"
+        limits.add_argument(option, type=kind, metavar="N", help=help)
+    serve.set_defaults(work=_serve)
 
 
 def _add_k(parser: argparse.ArgumentParser, default: int, what: str) -> None:
@@ -560,6 +629,24 @@ def _print_table(imagined: "Imagined", best: bulk.Result) -> None:
         print(f"{rank:3}  {score:7.4f}  {log_density:7.2f}  {distance:8.4f}  {emoji}\t{name}")
     match = best["matches"][0]
     print(f"best {match['score']:7.4f}  of all emojis{'':6}  {match['emoji']}\t{match['name']}")
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) < 65_536):
+        raise argparse.ArgumentTypeError(
+            f"{command.shortened(text)} is no port; give a whole number from 0 to 65535"
+        )
+    return int(text)
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from sqam.server.run import serve
+    from sqam.server.settings import ServerSettings
+
+    given = {name: getattr(options, name) for name in _LIMITS}
+    settings = ServerSettings(**{name: n for name, n in given.items() if n is not None})
+    token = options.token if options.token is not None else os.environ.get("SQAM_TOKEN")
+    serve(options.host, options.port, options.model, settings, token, options.log_level)
 
 
 if __name__ == "__main__":

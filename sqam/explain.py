@@ -62,10 +62,12 @@ class Explained:
 
 
 class PullObject(TypedDict):
-    """One token's pull as JSON has it."""
+    """One token's pull as JSON has it; ``start`` and ``end`` count the text's code points."""
 
     token: str
     pull: float
+    start: int
+    end: int
 
 
 class ExplanationObject(MatchObject):
@@ -139,7 +141,13 @@ def as_object(explained: Explained) -> Result:
             {
                 **match_object(one.emoji, one.name, one.score),
                 "tokens": [
-                    {"token": token.token, "pull": rounded(token.pull)} for token in one.tokens
+                    {
+                        "token": token.token,
+                        "pull": rounded(token.pull),
+                        "start": token.start,
+                        "end": token.end,
+                    }
+                    for token in one.tokens
                 ],
             }
             for one in explained.explanations

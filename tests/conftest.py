@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from emoji_vae.codes import EmojiCodes
+from emoji_vae.errors import InputError
 from sqam.scorer import Scorer
 
 # How long a call takes is no matter of tests, on a busy machine least of all.
@@ -78,6 +79,38 @@ def scorer():
 def codes():
     """Return the codes of all emojis."""
     return EmojiCodes.load()
+
+
+@pytest.fixture(scope="session")
+def engine():
+    """Return what the service works with: the models that ship."""
+    pytest.importorskip("starlette", reason="needs the extra serve")
+    from sqam.server.engine import Engine
+
+    return Engine.load()
+
+
+@pytest.fixture(scope="session")
+def quick_engine(engine):
+    """Return the same, but that it draws drafts, and imagines without a search."""
+    from emoji_vae.codec import Codec
+    from sqam.server.calls import IMAGINE
+    from sqam.server.engine import Engine
+
+    class Drafting(Codec):
+        def draw(self, codes, seed=0, progress=None, steady=False):
+            return self.decode(codes)
+
+        def encode(self, pictures):
+            return self.first_codes(pictures)
+
+    class Quick(Engine):
+        def imagine(self, text, n, seed, progress=None):
+            if not self.scorer.known([text])[0]:
+                raise InputError("the model knows no word of it")
+            return {**IMAGINE.answer, "text": text}
+
+    return Quick(engine.scorer, Drafting.load(threads=1), engine.every)
 
 
 def write_csv(path, header, rows):

@@ -26,6 +26,12 @@ MAY_IMPORT = {
 KERAS = {"keras", "tensorflow", "tf2onnx", "jax", "torch"}
 # They define and export the Keras networks, and are imported by pipelines alone.
 TRAINING = {"emoji_vae/model.py", "sqam/model.py", "sqam/export.py"}
+# They bring what the extra "serve" does, and are imported by the sub-command `serve` alone.
+SERVER = "sqam/server/"
+EXTRAS = {
+    "serve": {"starlette", "pydantic", "pydantic_core", "uvicorn", "python_multipart"}
+    | {"httptools", "uvloop", "prometheus_client"}
+}
 PICKLES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 
 
@@ -78,12 +84,17 @@ def test_keras_stays_in_models_and_pipelines(path):
         assert not roots(path) & KERAS
 
 
-def base_dependencies() -> set[str]:
+def dependencies(section: str, key: str) -> set[str]:
+    """What setup.cfg requires, by the names that are imported."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
-    lines = config["options"]["install_requires"].strip().splitlines()
+    lines = config[section][key].strip().splitlines()
     names = {re.split(r"[<>=!~ ;\[]", line)[0] for line in lines if not line.startswith("#")}
-    return {{"Pillow": "PIL"}.get(name, name) for name in names}
+    return {{"Pillow": "PIL"}.get(name, name.replace("-", "_")) for name in names}
+
+
+def base_dependencies() -> set[str]:
+    return dependencies("options", "install_requires")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
@@ -92,7 +103,28 @@ def test_packages_need_no_more_than_the_base_install(path):
     if name.startswith("pipelines/") or name in TRAINING:
         return
     foreign = roots(path) - set(sys.stdlib_module_names) - {"emoji_vae", "sqam"}
-    assert foreign <= base_dependencies()
+    assert foreign <= base_dependencies() | (EXTRAS["serve"] if name.startswith(SERVER) else set())
+
+
+def test_the_extra_serve_brings_what_the_server_imports():
+    named = dependencies("options.extras_require", "serve")
+    # pydantic requires its core in the very release that it needs.
+    assert named | {"pydantic_core"} == EXTRAS["serve"]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_only_the_sub_command_serve_imports_the_server(path):
+    name = name_of(path)
+    if name.startswith(SERVER):
+        return
+    tree = ast.parse(path.read_bytes())
+    found = {one for one in imports(tree, name.split("/")[0]) if one.startswith("sqam.server")}
+    if name != "sqam/cli.py":
+        assert not found
+        return
+    (serve,) = (one for one in tree.body if getattr(one, "name", "") == "_serve")
+    assert found == {one for one in imports(serve, "sqam") if one.startswith("sqam.server")}
+    assert found
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
@@ -162,6 +194,8 @@ def test_ranking_loads_no_training_packages(tmp_path):
     assert json.loads(seen["output"])["matches"]
     modules = {module.split(".")[0] for module in seen["modules"]}
     assert not modules & (KERAS | {"pandas", "pyarrow", "scipy", "sklearn", "matplotlib", "onnx"})
+    assert not modules & EXTRAS["serve"]
+    assert not [module for module in seen["modules"] if module.startswith("sqam.server")]
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc to read memory from")

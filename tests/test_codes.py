@@ -102,6 +102,17 @@ def test_select():
     assert found.pictures is not None and len(found.pictures) == 4
 
 
+def test_nearest():
+    codes = EmojiCodes(["far", "near", "twin", "here"], np.ones((4, SIZE)) * [[9], [1], [-1], [0]])
+    # The distance of (1, …, 1) from the origin is the root of 16.
+    assert codes.nearest(np.zeros(SIZE), 3) == [("here", 0.0), ("near", 4.0), ("twin", 4.0)]
+    assert codes.nearest(np.full(SIZE, 9), 9)[0] == ("far", 0.0)
+    assert len(codes.nearest(np.zeros(SIZE), 9)) == 4
+    for code, k in [(np.zeros(3), 1), (np.full(SIZE, np.nan), 1), (np.zeros(SIZE), 0)]:
+        with pytest.raises(InputError):
+            codes.nearest(code, k)
+
+
 def test_select_takes_names_as_they_stand_first():
     codes = EmojiCodes(["logo.png", "❤"], np.arange(2 * SIZE).reshape(2, SIZE))
     assert codes.select(["❤", "logo.png"]).names == ("❤", "logo.png")

@@ -132,7 +132,10 @@ def test_object():
                 "emoji": "🍕",
                 "name": "pizza",
                 "score": 1.0,
-                "tokens": [{"token": "pizza", "pull": 0.0}, {"token": "pizza", "pull": 0.0}],
+                "tokens": [
+                    {"token": "pizza", "pull": 0.0, "start": 0, "end": 5},
+                    {"token": "pizza", "pull": 0.0, "start": 17, "end": 22},
+                ],
             }
         ],
         "passed over": ["what", "?", "!"],
@@ -361,7 +364,8 @@ def test_json(sqam, capfd):
     assert (found["text"], found["passed over"]) == (TEXT, [])
     for one in found["explanations"]:
         assert list(one) == ["emoji", "name", "score", "tokens"]
-        assert [list(token) for token in one["tokens"]] == [["token", "pull"]] * 6
+        names = ["token", "pull", "start", "end"]
+        assert [list(token) for token in one["tokens"]] == [names] * 6
         assert [token["token"] for token in one["tokens"]] == TOKENS
     main(["rank", TEXT, "--json", "-k", "3"])
     matches = json.loads(capfd.readouterr().out)["matches"]

@@ -290,6 +290,22 @@ def test_decompression_bombs(side, recwarn):
     assert not recwarn.list
 
 
+def test_fewer_pixels_may_be_allowed():
+    small = stored(Image.new("RGB", (100, 80)), "PNG")
+    assert images.read(small, max_pixels=8_000).shape == (36, 36, 4)
+    small.seek(0)
+    with pytest.raises(InputError, match=r"100 x 80 pixels; scale .* 0\.007999 million"):
+        images.read(small, max_pixels=7_999)
+
+
+def test_formats_may_be_named():
+    picture = stored(Image.new("RGB", (8, 8)), "BMP")
+    assert images.read(picture, formats=("PNG", "BMP")).shape == (36, 36, 4)
+    picture.seek(0)
+    with pytest.raises(InputError, match="no whole picture"):
+        images.read(picture, formats=("PNG",))
+
+
 def test_postscript_is_not_run():
     eps = stored(Image.new("RGB", (8, 8)), "EPS")
     assert message(eps) == "the picture is PostScript; save it as PNG"

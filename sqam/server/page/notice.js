@@ -1,0 +1,51 @@
+// The line of a panel that says what it waits for, or what went wrong and what to do.
+
+import { make } from "./dom.js";
+import { Problem } from "./api.js";
+
+const QUIET = 500; // milliseconds before a call counts as slow
+
+// Fill an element with role="status".
+export function notice(element) {
+  let timer = 0;
+  let again = null;
+
+  function clear() {
+    clearTimeout(timer);
+    again = null;
+    element.replaceChildren();
+    delete element.dataset.kind;
+  }
+
+  function waiting(line) {
+    clearTimeout(timer);
+    element.dataset.kind = "waiting";
+    element.replaceChildren(make("span", { class: "spinner", "aria-hidden": "true" }), line);
+  }
+
+  // Say so if it takes longer than a moment; an older message stays until then.
+  function working(line = "Still working…") {
+    clearTimeout(timer);
+    if (element.dataset.kind !== "waiting") timer = setTimeout(() => waiting(line), QUIET);
+  }
+
+  function problem(error, retry) {
+    clearTimeout(timer);
+    element.dataset.kind = "problem";
+    const known = error instanceof Problem;
+    if (!known) console.error(error);
+    const line = known ? error.message : "Something went wrong in this page. Try again.";
+    element.replaceChildren(make("span", {}, line));
+    again = retry;
+    if (retry && !(error.status === 422 || error.status === 413)) {
+      const button = make("button", { type: "button", class: "quiet" }, "Try again");
+      button.addEventListener("click", retry);
+      element.append(button);
+    } else {
+      again = null;
+    }
+  }
+
+  addEventListener("online", () => again?.());
+  return { clear, waiting, working, problem };
+}
