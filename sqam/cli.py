@@ -13,6 +13,7 @@ from emoji_vae import __version__, command
 from emoji_vae.errors import InputError
 from emoji_vae.files import replacing
 from sqam import bulk, emojify, explain
+from sqam.job import Job
 
 # What reads models is imported where it is used, so that --help and a wrong option answer at once.
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ examples:
   sqam rank "good morning" --pictures sun.png logo.png
   sqam rank "good morning" --generated 100 --seed 7 --save best.png
   sqam rank --input sentences.txt --output ranked.jsonl -k 10
-  sqam rank --input reviews.csv --column body --output ranked.csv
+  sqam rank --input reviews.csv --column body --keep id --output ranked.csv
+  sqam rank --input reviews.parquet --column body --keep id --output ranked.parquet
+  sqam rank --input sentences.txt.gz --output ranked.jsonl.gz
   cat sentences.txt | sqam rank --input - > ranked.jsonl
   sqam explain "Congrats on the new job!"
   sqam emojify "Lets get coffee and talk. Love you!"
@@ -41,7 +44,9 @@ of --input without one gets no matches, and a note on standard error counts such
 
 Results of --input grow in OUTPUT.part and take their name when they are whole; after an
 interruption the same command with --resume goes on there. A .csv output has one row a match (text,
-rank, emoji, name, score), anything else one JSON object a text.
+rank, emoji, name, score), a .parquet one row a text with the list of its matches, anything else one
+JSON object a text. Columns that --keep names come first. A .parquet file gives them their types
+again; from elsewhere they are text in a .parquet file.
 
 {command.EXIT_CODES}
 """
@@ -91,8 +96,9 @@ The default of --min-score was chosen on validation data, where the cosines of r
 emojis overlap widely: expect many an emoji that is only near.
 
 Lines of a .txt file or of standard input go out as lines, to a .txt file or to standard output. A
-.csv output has a row a text (text, emojified); a .jsonl output, --json, and a .csv or .jsonl
-source on standard output give an object a text, with each emoji's position, name and score.
+.csv output has a row a text (text, emojified), a .parquet one its insertions as well; a .jsonl
+output, --json, and a .csv, .jsonl or .parquet source on standard output give an object a text, with
+each emoji's position, name and score. Columns that --keep names come first.
 
 Results of --input grow in OUTPUT.part and take their name when they are whole; after an
 interruption the same command with --resume goes on there.
@@ -170,7 +176,9 @@ def _parser() -> argparse.ArgumentParser:
         "--size", type=int, metavar="PIXELS", help="width and height of --save (default: 144)"
     )
 
-    _add_files(rank, ".jsonl or .csv; default and -: JSON lines on standard output")
+    _add_files(
+        rank, ".jsonl, .csv, .parquet, .jsonl.gz, ...; default and -: JSON lines on standard output"
+    )
     rank.set_defaults(work=_rank)
 
     why = commands.add_parser(
@@ -217,7 +225,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_among(put, "choose from these emojis (default: all)")
     put.add_argument("--json", action="store_true", help="one JSON object a text, not the text")
     _add_model(put)
-    _add_files(put, ".txt, .jsonl or .csv; default and -: standard output")
+    _add_files(put, ".txt, .jsonl, .csv, .parquet, .txt.gz, ...; default and -: standard output")
     put.set_defaults(work=_emojify, pictures=None, generated=None)
 
     imagine = commands.add_parser(
@@ -281,10 +289,14 @@ def _add_files(parser: argparse.ArgumentParser, output: str) -> None:
     files.add_argument(
         "--input",
         metavar="FILE",
-        help="texts: .txt (one a line), .csv, .jsonl, or - for lines on standard input",
+        help="texts: .txt (one a line), .csv, .jsonl (each also as .gz, .bz2, .xz or .zst), "
+        ".parquet, or - for lines on standard input",
     )
     files.add_argument("--output", metavar="FILE", help=output)
-    files.add_argument("--column", metavar="C", help="where .csv and .jsonl hold the text (text)")
+    files.add_argument("--column", metavar="C", help="that of an --input with columns (text)")
+    files.add_argument(
+        "--keep", nargs="+", metavar="C", help="further columns, to stand in the --output as well"
+    )
     files.add_argument("--resume", action="store_true", help="go on after an interruption")
     files.add_argument("--force", action="store_true", help="replace an --output that is there")
 
@@ -334,10 +346,10 @@ def _check_rank(options: argparse.Namespace) -> None:
 
 def _job(
     options: argparse.Namespace, purpose: str, example: str, lines: bool = False
-) -> bulk.Job | None:
+) -> Job | None:
     """Return the job if texts come from a file; refuse what it and texts cannot be."""
     if options.input is None:
-        for option in ("output", "column", "resume", "force"):
+        for option in ("output", "column", "keep", "resume", "force"):
             if getattr(options, option):
                 raise InputError(f"--{option} is for --input; add that or leave --{option} out")
         if not options.texts:
@@ -351,7 +363,15 @@ def _job(
             f"both a TEXT ({command.shortened(options.texts[0])}) and --input; give one of them"
         )
     output = None if options.output in (None, "-") else Path(options.output)
-    return bulk.Job(options.input, output, options.column, options.resume, options.force, lines)
+    return Job(
+        options.input,
+        output,
+        options.column,
+        options.resume,
+        options.force,
+        lines,
+        tuple(options.keep or ()),
+    )
 
 
 def _candidates(options: argparse.Namespace) -> "EmojiCodes":

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from emoji_vae.errors import InputError
 from sqam import bulk
-from sqam.bulk import Job, Tally
+from sqam.bulk import Tally
+from sqam.job import Job
 
 
 class Match(NamedTuple):
@@ -123,8 +124,9 @@ def test_chunks_are_bounded_in_texts_and_characters(monkeypatch):
     scorer = LengthScorer()
     found, _ = results(["a"] * 4 + ["b" * 50, "c", "d"], scorer)
     assert len(found) == 7
-    # Three texts are full; "a" and the long one reach ten characters; the rest.
-    assert scorer.chunks == [3, 2, 2]
+    # Three texts are full; "a" and the long one reach ten characters; the sixth text of all ends a
+    # chunk again; the rest.
+    assert scorer.chunks == [3, 2, 1, 1]
 
 
 def test_results_stream():
@@ -386,7 +388,7 @@ def no_result(folder):
 def test_resume_of_another_run_is_refused(interrupted, spoil):
     spoil(interrupted)
     before = (interrupted / "out.jsonl.part").read_bytes()
-    with pytest.raises(InputError, match=r"is from another run .*; leave out --resume"):
+    with pytest.raises(InputError, match=r"is from another run: .*; leave out --resume"):
         run(interrupted / "in.txt", interrupted / "out.jsonl", resume=True)
     assert (interrupted / "out.jsonl.part").read_bytes() == before
 
