@@ -32,6 +32,7 @@ examples:
   sqam rank --input reviews.csv --column body --keep id --output ranked.csv
   sqam rank --input reviews.parquet --column body --keep id --output ranked.parquet
   sqam rank --input sentences.txt.gz --output ranked.jsonl.gz
+  sqam rank --input 'reviews/*.parquet' --column body --keep id --output ranked --cluster auto
   cat sentences.txt | sqam rank --input - > ranked.jsonl
   sqam explain "Congrats on the new job!"
   sqam emojify "Lets get coffee and talk. Love you!"
@@ -47,6 +48,10 @@ interruption the same command with --resume goes on there. A .csv output has one
 rank, emoji, name, score), a .parquet one row a text with the list of its matches, anything else one
 JSON object a text. Columns that --keep names come first. A .parquet file gives them their types
 again; from elsewhere they are text in a .parquet file.
+
+With --cluster, --input is a file, a folder or a glob, --output a folder, both at such a path or
+address (s3://...) that every node of the Ray cluster reaches. Each block of texts becomes a shard
+there. When the same command is given again it makes what is missing.
 
 {command.EXIT_CODES}
 """
@@ -178,6 +183,25 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_files(
         rank, ".jsonl, .csv, .parquet, .jsonl.gz, ...; default and -: JSON lines on standard output"
+    )
+    nodes = rank.add_argument_group("cluster (see below)")
+    nodes.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="rank on this Ray cluster (auto, HOST:PORT, or local: one of this machine's own)",
+    )
+    nodes.add_argument("--shards", metavar="KIND", help="parquet, jsonl or csv (default: parquet)")
+    nodes.add_argument(
+        "--workers",
+        type=command.positive,
+        metavar="N",
+        help="each on a CPU of its own (default: one for each CPU but one a node)",
+    )
+    nodes.add_argument(
+        "--timeout",
+        type=command.positive,
+        metavar="SECONDS",
+        help="give up when no shard was finished for so long (default: 900)",
     )
     rank.set_defaults(work=_rank)
 
@@ -314,6 +338,9 @@ def _cosine(text: str) -> float:
 
 def _rank(options: argparse.Namespace) -> None:
     _check_rank(options)
+    if options.cluster is not None:
+        _rank_on_cluster(options)
+        return
     job = _job(options, "rank for", 'sqam rank "hello" --among 👋 🍴')
     candidates = _candidates(options)
 
@@ -331,6 +358,43 @@ def _rank(options: argparse.Namespace) -> None:
         if options.save is not None:
             _save_best(ranked[0], candidates, options)
         _print(ranked, options.json)
+    _note(tally)
+
+
+def _rank_on_cluster(options: argparse.Namespace) -> None:
+    if options.texts or options.input is None or options.output in (None, "-"):
+        raise InputError("--cluster is for files; name them with --input, and a folder as --output")
+    for option in ("resume", "force"):
+        if getattr(options, option):
+            raise InputError(
+                f"--{option} is not for --cluster, where the same command makes what is missing; "
+                "leave it out"
+            )
+
+    from sqam.cluster import ClusterJob
+
+    given = {
+        name: value
+        for name, value in {
+            "kind": options.shards,
+            "workers": options.workers,
+            "timeout": options.timeout,
+        }.items()
+        if value is not None
+    }
+    job = ClusterJob(
+        options.input,
+        options.output,
+        options.cluster,
+        options.column,
+        tuple(options.keep or ()),
+        **given,
+    )
+    model = command.model_folder(options.model, "sqam")
+    _note(job.run(_candidates(options), options.k, model))
+
+
+def _note(tally: bulk.Tally) -> None:
     if note := tally.note():
         print(f"{_PROGRAM}: note: {note}", file=sys.stderr)
 
@@ -342,6 +406,9 @@ def _check_rank(options: argparse.Namespace) -> None:
             raise InputError(f"--{option} is for --{needed}; add that or leave --{option} out")
     if options.save is not None and options.input is not None and not options.texts:
         raise InputError("--save is for a TEXT, not for --input; leave it out")
+    for option in ("shards", "workers", "timeout"):
+        if getattr(options, option) is not None and options.cluster is None:
+            raise InputError(f"--{option} is for --cluster; add that or leave --{option} out")
 
 
 def _job(
@@ -404,8 +471,7 @@ def _emojify(options: argparse.Namespace) -> None:
         for result in bulk.objects(task, options.texts, tally):
             shown = bulk.json_line(result) if options.json else f"{result['emojified']}\n"
             sys.stdout.write(shown)
-    if note := tally.note():
-        print(f"{_PROGRAM}: note: {note}", file=sys.stderr)
+    _note(tally)
 
 
 def _save_best(result: bulk.Result, candidates: "EmojiCodes", options: argparse.Namespace) -> None:
@@ -447,8 +513,7 @@ def _explain(options: argparse.Namespace) -> None:
             print(line)
     tally = bulk.Tally()
     tally.add(options.text, result, found=True)
-    if note := tally.note():
-        print(f"{_PROGRAM}: note: {note}", file=sys.stderr)
+    _note(tally)
     if len(scorer.vocabulary.ids(text, scorer.max_tokens + 1)) > scorer.max_tokens:
         print(
             f"{_PROGRAM}: note: the model reads the first {scorer.max_tokens} known words of a "
@@ -498,8 +563,7 @@ def _imagine(options: argparse.Namespace) -> None:
         _print_json(imagined, best, options)
     else:
         _print_table(imagined, best)
-    if note := tally.note():
-        print(f"{_PROGRAM}: note: {note}", file=sys.stderr)
+    _note(tally)
     if len(imagined.codes) < options.n:
         print(
             f"{_PROGRAM}: note: found {len(imagined.codes)} of {options.n} drawings that are "

@@ -92,7 +92,7 @@ class Job:
                 a folder or disk that cannot be written, a partial output that other texts or
                 options made, a kept column whose name the output needs.
         """
-        writing.check_kept("" if self.output is None else self.output.name, self.keep, task)
+        writing.check_kept(self._output_name, self.keep, task.made, task.header)
         tally = Tally(nothing=task.nothing)
         if self.output is None:
             self._print(task, tally)
@@ -127,8 +127,12 @@ class Job:
         return Source(self.source, self.column, self.keep, whole=self._as_lines)
 
     @property
+    def _output_name(self) -> str:
+        return "" if self.output is None else self.output.name
+
+    @property
     def _output_kind(self) -> str:
-        return "" if self.output is None else split(self.output.name)[0]
+        return split(self._output_name)[0]
 
     @property
     def _as_lines(self) -> bool:
@@ -139,8 +143,7 @@ class Job:
         )
 
     def _chunks(self, reader: Reader) -> Iterator[list[Record]]:
-        output = "" if self.output is None else self.output.name
-        records = writing.fitted(reader.records(), output, reader.types)
+        records = writing.fitted(reader.records(), self._output_name, reader.types)
         return chunks(records, lambda record: record.text)
 
     def _print(self, task: Task, tally: Tally) -> None:

@@ -213,6 +213,8 @@ def _as_json(column: pa.Array) -> list[Any]:
     carried = _carried(_values(column.type))
     if pa.types.is_string(carried):
         return _decoded(column, "replace")
+    if pa.types.is_float32(column.type) or pa.types.is_float16(column.type):
+        column = column.cast(pa.string())  # 0.1, as a person reads it
     column = _dense(column).cast(carried)
     if pa.types.is_floating(carried):
         column = pc.if_else(pc.is_finite(column), column, None)

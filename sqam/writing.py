@@ -40,16 +40,19 @@ def check(name: str, lines: bool = False) -> None:
         from sqam import parquet  # noqa: F401  # says what is missing
 
 
-def check_kept(name: str, keep: Iterable[str], task: Task) -> None:
-    """Refuse kept columns whose names the output needs.
+def check_kept(name: str, keep: Iterable[str], made: type, header: Iterable[str]) -> None:
+    """Refuse kept columns whose names the file needs.
+
+    Args:
+        name: of the file.
+        keep: the columns.
+        made: a task's ``made``.
+        header: and its ``header``.
 
     Raises:
         InputError: the task writes a column of the same name.
     """
-    own = {
-        *task.made.__annotations__,
-        *(task.header if compression.split(name)[0] == ".csv" else ()),
-    }
+    own = {*made.__annotations__, *(header if compression.split(name)[0] == ".csv" else ())}
     for column in keep:
         if column in own:
             raise InputError(
