@@ -15,11 +15,12 @@ Ray is imported here alone, and only for a job.
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import socket
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,17 +125,19 @@ class ClusterJob:
             "kind": self.kind,
             "block": self.block,
         }
-        with _connected(self.address) as ray:
-            room(_cpus(ray), self.workers)
-            manifest = folder.manifest()
-            if manifest is None:
-                manifest = Manifest(made_by, files, self._plan(ray, files))
-                folder.begin(manifest)
+        manifest = folder.manifest()
+        if manifest is not None:
             manifest.check(made_by, files, self.output)
-            work = Work(
-                self.output, self.kind, self.column, self.keep, files, model, made_by["model"]
-            )
-            self._rank(ray, folder, manifest, (work, candidates, k))
+        if manifest is None or folder.missing(manifest):
+            with _connected(self.address) as ray:
+                room(_cpus(ray), self.workers)
+                if manifest is None:
+                    manifest = Manifest(made_by, files, self._plan(ray, files))
+                    folder.begin(manifest, candidates)
+                work = Work(
+                    self.output, self.kind, self.column, self.keep, k, model, made_by["model"]
+                )
+                self._rank(ray, folder, manifest, work)
         return folder.end(manifest)
 
     def _plan(self, ray: Any, files: Sequence[File]) -> list[Shard]:
@@ -154,9 +157,7 @@ class ClusterJob:
             found += [Shard(len(found) + more, number, *block) for more, block in enumerate(blocks)]
         return found
 
-    def _rank(
-        self, ray: Any, folder: Folder, manifest: Manifest, arguments: tuple[Any, ...]
-    ) -> None:
+    def _rank(self, ray: Any, folder: Folder, manifest: Manifest, work: "Work") -> None:
         """Make the shards that are missing.
 
         A node that dies takes its workers with it, and where there is no room to start them again,
@@ -167,7 +168,10 @@ class ClusterJob:
         with command.progress(len(missing), "shards") as moved:
             while missing:
                 workers = min(room(_cpus(ray), self.workers), len(missing))
-                stalled = self._round(ray, missing, workers, arguments, moved)
+                rows = [
+                    {"shard": json.dumps([shard, manifest.files[shard.file]])} for shard in missing
+                ]
+                stalled = self._round(ray, rows, workers, work, moved)
                 left = folder.missing(manifest)
                 if left and (not stalled or len(left) == len(missing)):
                     raise self._stalled(f"{len(left)} shards are missing and none was finished")
@@ -176,22 +180,21 @@ class ClusterJob:
     def _round(
         self,
         ray: Any,
-        missing: Sequence[Shard],
+        rows: Sequence[Mapping[str, str]],
         workers: int,
-        arguments: tuple[Any, ...],
-        moved: Any,
+        work: "Work",
+        moved: Callable[[int], object] | None,
     ) -> bool:
         """Let workers make shards; tell whether they stopped before the end."""
         from ray.data.exceptions import ExecutionTimeoutError
 
-        rows = [{"shard": json.dumps(shard)} for shard in missing]
         # A block each, so that each is a task of its own.
         data = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             Worker,
             batch_size=1,
             num_cpus=1,
             compute=ray.data.ActorPoolStrategy(size=workers),
-            fn_constructor_args=arguments,
+            fn_constructor_args=(work,),
         )
         data.context.execution_no_progress_timeout_s = self.timeout
         data.context.enable_progress_bars = False
@@ -218,13 +221,13 @@ class ClusterJob:
 
 @dataclass(frozen=True)
 class Work:
-    """What a worker must know beside the candidates."""
+    """What a worker must know."""
 
     output: str
     kind: str
     column: str | None
     keep: tuple[str, ...]
-    files: Sequence[File]
+    k: int
     model: Path | None
     digest: str
 
@@ -232,7 +235,7 @@ class Work:
 class Worker:
     """A long-lived worker with a scorer of its own; Ray calls it with a shard at a time."""
 
-    def __init__(self, work: Work, candidates: "EmojiCodes", k: int) -> None:
+    def __init__(self, work: Work) -> None:
         self._work = work
         self._folder = Folder(work.output, work.kind)
         self._problem = ""
@@ -245,41 +248,42 @@ class Worker:
                 )
             from sqam.scorer import Scorer
 
-            self._task = Ranking(Scorer.load(folder, threads=1), candidates, k)
+            scorer = Scorer.load(folder, threads=1)
+            self._task = Ranking(scorer, self._folder.candidates(), work.k)
         except InputError as error:
             self._problem = str(error)
 
     def __call__(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
         """Make a shard; say what is wrong if it cannot be made."""
-        shard = Shard(*json.loads(str(batch["shard"][0])))
-        problem = self._problem or self._attempt(shard)
+        block, read = json.loads(str(batch["shard"][0]))
+        shard = Shard(*block)
+        problem = self._problem or self._attempt(shard, File(*read))
         return {"shard": [shard.number], "problem": [problem]}
 
-    def _attempt(self, shard: Shard) -> str:
+    def _attempt(self, shard: Shard, file: File) -> str:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 time.sleep(attempt)
             try:
                 # After a worker's or a node's death Ray gives the shard to another one.
                 if not self._folder.has(shard):
-                    self._make(shard)
+                    self._make(shard, file)
                 return ""
             except InputError as error:
                 return str(error)
             except OSError as error:
-                name = self._work.files[shard.file].name
                 failed = (
-                    f"a block of {name!r} failed {_ATTEMPTS} times on {socket.gethostname()!r} "
-                    f"({error}); mend that, then give the same command again"
+                    f"a block of {file.name!r} failed {_ATTEMPTS} times on "
+                    f"{socket.gethostname()!r} ({error}); mend that, then give the same command "
+                    "again"
                 )
         return failed
 
-    def _make(self, shard: Shard) -> None:
+    def _make(self, shard: Shard, file: File) -> None:
         work, tally = self._work, Tally()
         with tempfile.TemporaryDirectory() as folder:
             made = Path(folder) / f"made.{work.kind}"
             lines = Path(folder) / "lines"
-            file = work.files[shard.file]
             with reading(file, work.column, work.keep) as reader, open(lines, "wb") as spool:
                 types = reader.types
                 records = writing.fitted(
@@ -340,11 +344,14 @@ def _model(folder: Path | None) -> Path:
 def _connected(address: str) -> Iterator[Any]:
     """Give Ray, connected with the cluster; a connection that was there before is used."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
         import ray.data
     except ImportError as error:
         raise MissingExtraError("Ray", "cluster") from error
+    # What a user must know is told by errors and a bar.
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     if ray.is_initialized():
         yield ray
         return
@@ -364,7 +371,7 @@ def _connected(address: str) -> Iterator[Any]:
         ray.init(
             address,
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
             **(own if address == "local" else {}),
         )
     except (ConnectionError, ValueError, RuntimeError) as error:

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Self
 
+from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError, MissingExtraError
 from sqam.bulk import Tally
 from sqam.reading import START, Reader, Source
 
 _FORMAT = "emoji-sqam shards, version 1"
 _MANIFEST = "_manifest.json"
+_CANDIDATES = "_candidates.npz"
 # Readers of folders of shards pass over what begins with an underscore or a dot.
 _RECORDS = "_shards"
 
@@ -132,8 +134,12 @@ class Folder:
             )
         return None
 
-    def begin(self, manifest: Manifest) -> None:
-        """Write the manifest."""
+    def begin(self, manifest: Manifest, candidates: EmojiCodes) -> None:
+        """Write the manifest, and what is ranked for the workers to read.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
         try:
             self._files.makedirs(f"{self._path}/{_RECORDS}", exist_ok=True)
         except OSError as error:
@@ -141,7 +147,18 @@ class Folder:
                 f"cannot write to {self._address!r}: {error.strerror or error}; name a folder that "
                 "can be written"
             ) from error
+        with tempfile.TemporaryDirectory() as folder:
+            made = Path(folder) / _CANDIDATES
+            EmojiCodes(candidates.names, candidates.codes).save(made)
+            self._publish(made, _CANDIDATES)
         self._write(_MANIFEST, manifest.as_json())
+
+    def candidates(self) -> EmojiCodes:
+        """Return what is ranked."""
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / _CANDIDATES
+            self._files.get_file(f"{self._path}/{_CANDIDATES}", str(copy))
+            return EmojiCodes.load(copy)
 
     def missing(self, manifest: Manifest) -> list[Shard]:
         """Return the shards that are still to be made."""

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -17,6 +18,35 @@ hypothesis_settings.load_profile("patient")
 
 WORDS = ["the", "i", "you", "love", "pizza", "happy", "not", "good", "morning", "a"]
 NAMES = ["❤️", "⚾", "😄", "😞", "🍴", "🍕"]
+
+
+class Match(NamedTuple):
+    emoji: str
+    name: str
+    score: float
+
+
+class LengthScorer:
+    """Candidate i scores 1 / (1 + |length - i|); a text with "?" has no known word."""
+
+    def __init__(self):
+        self.chunks = []
+
+    def rank(self, sentences, candidates, k):
+        self.chunks.append(len(sentences))
+        return [self._rank(text, candidates, k) for text in sentences]
+
+    def _rank(self, text, candidates, k):
+        assert not any("\ud800" <= c <= "\udfff" for c in text)
+        if "?" in text:
+            return []
+        matches = [
+            Match(c, f"name of {c}", 1 / (1 + abs(len(text) - i))) for i, c in enumerate(candidates)
+        ]
+        return sorted(matches, key=lambda match: -match.score)[:k]
+
+
+CANDIDATES = ["❤️", "⚾", "😄", "🍴"]
 
 
 @pytest.fixture(scope="session")
