@@ -101,7 +101,8 @@ class Job:
         with self._source.opened() as reader, self._part(part) as partial:
             kept: Mapping[str, Any] = {name: reader.types.get(name) for name in self.keep}
             rest = self._rest(partial, self._chunks(reader), task, tally)
-            with _progress(reader.total, reader.unit, reader.position) as moved:
+            begin = reader.position() if tally.texts else 0
+            with _progress(reader.total, reader.unit, reader.position, begin) as moved:
                 for chunk in rest:
                     made = writing.made(task, chunk, tally, self._as_lines)
                     with _telling(part):
@@ -265,22 +266,24 @@ def _glancing(lines: BinaryIO, moved: Callable[[int], object]) -> Iterator[bytes
 
 @contextlib.contextmanager
 def _progress(
-    total: int, unit: str, position: Callable[[], int], hidden: bool = False
+    total: int, unit: str, position: Callable[[], int], begin: int = 0, hidden: bool = False
 ) -> Iterator[Callable[[int], object]]:
     """Give what is called after so many texts more; it moves a bar if a person watches.
 
-    The bar shows the rate and the time that is left. Where the total is unknown (0), as that of a
-    pipe, only the texts can be counted.
+    The bar shows the rate and the time that is left, from ``begin`` on. Where the total is unknown
+    (0), as that of a pipe, only the texts can be counted.
     """
     if hidden or not sys.stderr.isatty():
         yield lambda texts: None
         return
     from tqdm import tqdm
 
-    begin = position() if total else 0
     texts = 0
     with tqdm(
-        total=total or None, initial=begin, unit=unit if total else " texts", unit_scale=True
+        total=total or None,
+        initial=begin if total else 0,
+        unit=unit if total else " texts",
+        unit_scale=True,
     ) as bar:
 
         def moved(more: int) -> None:

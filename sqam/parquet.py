@@ -201,7 +201,7 @@ def _carried(kind: pa.DataType) -> pa.DataType | None:
     """Return as what a kept column passes through JSON; None if it cannot."""
     if _is_string(kind):
         return pa.string()
-    if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind):
         return kind
     if pa.types.is_floating(kind):
         return pa.float64()

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import io
 import json
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from emoji_vae.codes import EmojiCodes
+from emoji_vae.errors import MissingExtraError
+from sqam import compression
 from sqam.scorer import Scorer
 
 # How long a call takes is no matter of tests, on a busy machine least of all.
@@ -18,6 +21,7 @@ hypothesis_settings.load_profile("patient")
 
 WORDS = ["the", "i", "you", "love", "pizza", "happy", "not", "good", "morning", "a"]
 NAMES = ["❤️", "⚾", "😄", "😞", "🍴", "🍕"]
+CANDIDATES = ["❤️", "⚾", "😄", "🍴"]
 
 
 class Match(NamedTuple):
@@ -46,7 +50,27 @@ class LengthScorer:
         return sorted(matches, key=lambda match: -match.score)[:k]
 
 
-CANDIDATES = ["❤️", "⚾", "😄", "🍴"]
+def suffixes():
+    """The compressions, as parameters of tests that skip what is not installed."""
+    return [
+        pytest.param(suffix, marks=pytest.mark.skipif(lacks(suffix), reason="needs the extra zstd"))
+        for suffix in compression.SUFFIXES
+    ]
+
+
+def lacks(suffix: str) -> bool:
+    try:
+        compression.check(suffix)
+    except MissingExtraError:
+        return True
+    return False
+
+
+def packed(data: bytes, suffix: str) -> bytes:
+    file = io.BytesIO()
+    with compression.opened(file, suffix, "wb") as plain:
+        plain.write(data)
+    return file.getvalue()
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,28 @@
 """Files of texts in, files of results out; the scorer here ranks by the length of a text."""
 
 import csv
+import gzip
 import io
 import json
 import os
+import re
+import resource
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CANDIDATES, LengthScorer
+from conftest import CANDIDATES, LengthScorer, packed, suffixes
 
 from emoji_vae.errors import InputError
-from sqam import bulk
+from sqam import bulk, compression
 from sqam.job import Job
+from sqam.scorer import Scorer
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def run(source, output=None, k=2, scorer: Any = None, candidates: Any = CANDIDATES, **options):
@@ -292,15 +301,367 @@ def test_resume_with_other_options_is_refused(interrupted, options):
         run(interrupted / "in.txt", interrupted / "out.jsonl", resume=True, **options)
 
 
-def test_progress_on_a_terminal(tmp_path, monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
+
+@pytest.mark.parametrize("name", ["in.txt", "in.txt.gz", "in.jsonl"])
+def test_progress_on_a_terminal(tmp_path, monkeypatch, name):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
+    source, output = tmp_path / name, tmp_path / "out.csv"
+    lines = b'{"text": "a"}\n{"text": "b"}\n' if name == "in.jsonl" else b"a\nb\n"
+    source.write_bytes(gzip.compress(lines) if name.endswith(".gz") else lines)
+    run(source, output)
+    assert len(list(csv.reader(output.open(encoding="utf-8")))) == 1 + 2 * 2
+    # Two bars, of the ranking and of the writing: how much, the time that is left, and the rate.
+    bars = re.findall(r"100%.*?\[[\d:]+<[\d:]+, [^]]+/s", terminal.getvalue())
+    assert len(bars) == 2
+    assert re.search(r"[\d,]+ texts/s\]", terminal.getvalue())
+
+
+def test_progress_of_a_pipe_counts_texts(tmp_path, monkeypatch, stdin):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    stdin(b"a\nb\nc\n")
+    run("-", tmp_path / "out.jsonl")
+    assert re.search(r"3\.00 texts \[.*texts/s\]", terminal.getvalue())
+
+
+def test_no_progress_where_nobody_watches(tmp_path, capsys):
+    (tmp_path / "in.txt").write_text("a\n")
+    run(tmp_path / "in.txt", tmp_path / "out.csv")
+    run(tmp_path / "in.txt")
+    assert capsys.readouterr().err == ""
+
+
+# Kinds of files
+
+
+@pytest.mark.parametrize("suffix", suffixes())
+@pytest.mark.parametrize("kind", [".csv", ".jsonl", ".txt"])
+def test_compressed_files(tmp_path, suffix, kind):
+    lines = {".csv": "id,text\r\n7,Grüße\r\n8,b?\r\n", ".txt": "Grüße\nb?\n"}
+    lines[".jsonl"] = '{"id": "7", "text": "Grüße"}\n{"id": "8", "text": "b?"}\n'
+    keep = () if kind == ".txt" else ("id",)
+    (tmp_path / f"in{kind}").write_bytes(lines[kind].encode())
+    (tmp_path / f"in{kind}{suffix}").write_bytes(packed(lines[kind].encode(), suffix))
+    for output in ("out.jsonl", "out.csv"):
+        run(tmp_path / f"in{kind}", tmp_path / output, keep=keep)
+        run(tmp_path / f"in{kind}{suffix}", tmp_path / f"{output}{suffix}", keep=keep)
+        with open(tmp_path / f"{output}{suffix}", "rb") as file:
+            with compression.opened(file, suffix, "rb") as plain:
+                assert plain.read() == (tmp_path / output).read_bytes()
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_kept_columns(tmp_path):
+    source = tmp_path / "in.jsonl"
+    rows = [{"id": 7, "text": "ab", "more": [None, "ü"]}, {"more": None, "text": "?", "id": True}]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    run(source, tmp_path / "out.jsonl", keep=("more", "id"))
+    first, second = ranked(tmp_path / "out.jsonl")
+    assert list(first) == ["more", "id", "text", "matches"]
+    assert (first["id"], first["more"], len(first["matches"])) == (7, [None, "ü"], 2)
+    assert second == {"more": None, "id": True, "text": "?", "matches": []}
+    run(source, tmp_path / "out.csv", keep=("more", "id"))
+    with open(tmp_path / "out.csv", encoding="utf-8", newline="") as file:
+        table = list(csv.reader(file, strict=True))
+    assert table == [
+        ["more", "id", "text", "rank", "emoji", "name", "score"],
+        ['[null, "\\u00fc"]', "7", "ab", "1", "😄", "name of 😄", "1.0"],
+        ['[null, "\\u00fc"]', "7", "ab", "2", "⚾", "name of ⚾", "0.5"],
+        ["", "true", "?", "", "", "", ""],
+    ]
+
+
+def test_kept_columns_are_valid_unicode(tmp_path):
+    (tmp_path / "in.csv").write_bytes(b"id,text\n\xff,a\n")
+    run(tmp_path / "in.csv", tmp_path / "out.jsonl", keep=("id",))
+    assert ranked(tmp_path / "out.jsonl")[0]["id"] == "\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("name", "column"), [("o.csv", "rank"), ("o.csv", "text"), ("o.jsonl", "matches")]
+)
+def test_a_kept_column_whose_name_is_taken(tmp_path, name, column):
+    (tmp_path / "in.csv").write_text("text,rank,matches\na,b,c\n")
+    with pytest.raises(InputError, match=rf"a column '{column}' of its own; rename"):
+        run(tmp_path / "in.csv", tmp_path / name, keep=(column,))
+    assert os.listdir(tmp_path) == ["in.csv"]
+    run(tmp_path / "in.csv", tmp_path / "fine.jsonl", keep=("rank",))
+
+
+def test_parquet(tmp_path):
+    pq = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
+    import pyarrow as pa
+
+    table = pa.table({"id": pa.array([3, 4], pa.int16()), "body": ["ab", "?"], "x": [0.5, None]})
+    pq.write_table(table, tmp_path / "in.parquet")
+    options = {"column": "body", "keep": ("x", "id")}
+    run(tmp_path / "in.parquet", tmp_path / "out.parquet", **options)
+    made = pq.read_table(tmp_path / "out.parquet")
+    assert made.schema.names == ["x", "id", "text", "matches"]
+    assert made.schema.field("id").type == pa.int16()
+    run(tmp_path / "in.parquet", tmp_path / "out.jsonl", **options)
+    assert made.to_pylist() == ranked(tmp_path / "out.jsonl")
+    assert made["matches"].to_pylist()[0][1] == {"emoji": "⚾", "name": "name of ⚾", "score": 0.5}
+    # From elsewhere what is kept is text.
+    run(tmp_path / "out.jsonl", tmp_path / "again.parquet", keep=("x", "id"))
+    again = pq.read_table(tmp_path / "again.parquet")
+    assert again.select(["x", "id"]).to_pylist() == [
+        {"x": "0.5", "id": "3"},
+        {"x": None, "id": "4"},
+    ]
+    run(tmp_path / "in.parquet", tmp_path / "out.csv", **options)
+    with open(tmp_path / "out.csv", encoding="utf-8", newline="") as file:
+        assert next(csv.DictReader(file))["id"] == "3"
+
+
+def test_an_empty_parquet_file(tmp_path):
+    pq = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
+    import pyarrow as pa
+
+    pq.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "in.parquet")
+    assert run(tmp_path / "in.parquet", tmp_path / "out.parquet").texts == 0
+    assert len(pq.read_table(tmp_path / "out.parquet")) == 0
+
+
+@pytest.mark.parametrize("name", ["in.parquet.gz", "in.zip", "in.gz.tmp"])
+def test_a_kind_that_cannot_be_read(name):
+    with pytest.raises(InputError, match=r"cannot tell how to read '.*'; name a \.txt"):
+        Job(name)
+
+
+@pytest.mark.parametrize("name", ["out.parquet.gz", "out.gz", "out.jsonl.zip", "out.txt"])
+def test_a_kind_that_cannot_be_written(tmp_path, name):
+    (tmp_path / "in.txt").touch()
+    with pytest.raises(InputError, match=r"cannot tell how to write '.*'; name a \.jsonl or"):
+        Job(str(tmp_path / "in.txt"), tmp_path / name)
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize("suffix", suffixes())
+def test_a_truncated_source(tmp_path, suffix, monkeypatch):
+    monkeypatch.setattr(bulk, "CHUNK_TEXTS", 4)
+    # Of digits that hardly repeat, so that half of the bytes hold about half of the texts.
+    whole = packed("".join(f"{hash((i, 7)) % 10**15}\n" for i in range(20_000)).encode(), suffix)
+    source, output = tmp_path / f"in.txt{suffix}", tmp_path / "out.jsonl"
+    source.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=rf"'.*in\.txt\{suffix}' is damaged or cut off after line"):
+        run(source, output)
+    assert sorted(os.listdir(tmp_path)) == [source.name, "out.jsonl.part"]
+    finished = len(ranked(tmp_path / "out.jsonl.part"))
+    # When it is whole, the work goes on.
+    source.write_bytes(whole)
+    scorer = LengthScorer()
+    assert run(source, output, resume=True, scorer=scorer).texts == 20_000
+    assert sum(scorer.chunks) == 1 + 20_000 - finished if finished else 20_000
+    assert len(ranked(output)) == 20_000
+
+
+def test_a_truncated_parquet_source(tmp_path):
+    pq = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
+    import pyarrow as pa
+
+    source = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"text": ["a"] * 1000}), source)
+    source.write_bytes(source.read_bytes()[:-10])
+    with pytest.raises(InputError, match=r"in\.parquet' is no Parquet file, or a damaged"):
+        run(source, tmp_path / "out.jsonl")
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+class ChangingScorer(LengthScorer):
+    """Adds to the source while its first chunk is ranked."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.source = source
+
+    def rank(self, sentences, candidates, k):
+        if not self.chunks:
+            with open(self.source, "a") as file:
+                file.write("more\n")
+        return super().rank(sentences, candidates, k)
+
+
+def test_a_source_that_changes_while_it_is_read(tmp_path):
     source, output = tmp_path / "in.txt", tmp_path / "out.jsonl"
     source.write_text("a\nb\n")
-    run(source, output)
-    assert "100%" in terminal.getvalue()
-    assert texts(output) == ["a", "b"]
+    with pytest.raises(InputError, match=r"in\.txt' changed while it was read; .*--resume"):
+        run(source, output, scorer=ChangingScorer(source))
+    assert sorted(os.listdir(tmp_path)) == ["in.txt", "out.jsonl.part"]
+    run(source, output, resume=True)
+    assert texts(output) == ["a", "b", "more"]
+
+
+def test_resume_when_a_kept_column_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr(bulk, "CHUNK_TEXTS", 2)
+    source, output = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("id,text\n" + "".join(f"{i},a{i}\n" for i in range(6)))
+    run(source, tmp_path / "whole.csv", keep=("id",))
+    with pytest.raises(KeyboardInterrupt):
+        run(source, output, scorer=InterruptedScorer(), keep=("id",))
+    before = source.read_text()
+    source.write_text(before.replace("3,a3", "33,a3"))
+    with pytest.raises(InputError, match=r"another run: text 4 of '.*' is another by now"):
+        run(source, output, resume=True, keep=("id",))
+    source.write_text(before)
+    with pytest.raises(InputError, match="is from another run"):
+        run(source, output, resume=True)  # without what was kept
+    run(source, output, resume=True, keep=("id",))
+    assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_resume_of_a_chunk_that_is_half_there_does_all_of_it_again(interrupted):
+    # Scores depend, in their last digits, on the texts that are ranked together.
+    part = interrupted / "out.jsonl.part"
+    part.write_bytes(b"".join(part.read_bytes().splitlines(keepends=True)[:6]))
+    scorer = LengthScorer()
+    run(interrupted / "in.txt", interrupted / "out.jsonl", resume=True, scorer=scorer)
+    assert scorer.chunks == [1, 4, 2]  # the recheck, the chunk, the rest
+
+
+def test_chunks_are_the_same_after_resuming_anywhere(tmp_path, monkeypatch):
+    # Long texts end chunks early; after every fourth text one ends anyway.
+    monkeypatch.setattr(bulk, "CHUNK_TEXTS", 4)
+    monkeypatch.setattr(bulk, "CHUNK_CHARACTERS", 10)
+
+    class Noting(LengthScorer):
+        def rank(self, sentences, candidates, k):
+            self.chunks.append(sentences)
+            return [self._rank(text, candidates, k) for text in sentences]
+
+    source, output = tmp_path / "in.txt", tmp_path / "out.jsonl"
+    source.write_text("".join("x" * (n % 7 * 2) + f"{n}\n" for n in range(11)))
+    whole = Noting()
+    run(source, tmp_path / "whole.jsonl", scorer=whole)
+    # Characters: 1 + 3 + 5 + 7 | 9 + 11 | 13 | 1, the eighth text | 3 + 5 + 8.
+    assert [len(chunk) for chunk in whole.chunks] == [4, 2, 1, 1, 3]
+    lines = (tmp_path / "whole.jsonl").read_bytes().splitlines(keepends=True)
+    for there in range(12):
+        (tmp_path / "out.jsonl.part").write_bytes(b"".join(lines[:there]))
+        scorer = Noting()
+        run(source, output, scorer=scorer, resume=True, force=True)
+        done = [n for n in range(6) if sum(map(len, whole.chunks[:n])) <= there][-1]
+        recheck = scorer.chunks[:1] if done else []
+        assert [len(chunk) for chunk in recheck] == [1] * len(recheck)
+        assert scorer.chunks == [*recheck, *whole.chunks[done:]]
+        assert output.read_bytes() == b"".join(lines)
+
+
+# Memory
+
+
+def test_no_more_is_read_than_is_ranked_and_written(tmp_path, tiny, monkeypatch):
+    scorer = Scorer.load(tiny["folder"], threads=1)
+    given, seen = [0], []
+    line = " ".join(["i love pizza"] * 10) + "\n"
+
+    class Lines(io.RawIOBase):
+        def readable(self):
+            return True
+
+        def readinto(self, buffer):
+            if given[0] == 40_000:
+                return 0
+            given[0] += 1
+            buffer[: len(line)] = line.encode()
+            return len(line)
+
+    class Watched:
+        def rank(self, sentences, candidates, k):
+            part = tmp_path / "out.csv.part"
+            # Texts that were read and are not on the disk yet: this chunk, and buffers.
+            seen.append(given[0] - sum(1 for _ in part.open("rb")))
+            return scorer.rank(sentences, candidates, k)
+
+    stream = io.TextIOWrapper(io.BufferedReader(Lines()))
+    monkeypatch.setattr(sys, "stdin", stream)
+    tally = run("-", tmp_path / "out.csv", k=2, scorer=Watched(), candidates=tiny["codes"])
+    assert tally.texts == 40_000 == given[0]
+    assert len(seen) == 40  # 39 chunks of 1024 texts, and the rest
+    assert max(seen) <= 2 * bulk.CHUNK_TEXTS
+    with open(tmp_path / "out.csv", encoding="utf-8", newline="") as file:
+        assert sum(1 for _ in csv.reader(file)) == 1 + 2 * 40_000
+
+
+# Processes
+
+
+LINES = "".join(f"good morning number {i}, {'pizza ' * (i % 9)}\n" for i in range(8_000))
+
+
+def process(*arguments: str, limit: int | None = None, folder: Path) -> subprocess.Popen:
+    def before() -> None:
+        # A shell that starts the tests in the background lets its jobs ignore SIGINT.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.Popen(
+        [sys.executable, "-m", "sqam.cli", "rank", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=before,
+    )
+
+
+def ended(*arguments: str, limit: int | None = None, folder: Path) -> tuple[int, str, str]:
+    with process(*arguments, limit=limit, folder=folder) as running:
+        out, err = running.communicate(timeout=120)
+    return running.returncode, out.decode(), err.decode()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """A folder with a source and what an uninterrupted run makes of it."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "in.txt").write_text(LINES)
+    assert ended("--input", "in.txt", "--output", "whole.jsonl", folder=folder) == (0, "", "")
+    return folder
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_ended_and_resumed_gives_the_same_bytes(whole, tmp_path, number):
+    (tmp_path / "in.txt").write_text(LINES)
+    part = tmp_path / "out.jsonl.part"
+    with process("--input", "in.txt", "--output", "out.jsonl", folder=tmp_path) as running:
+        deadline = time.monotonic() + 60
+        while not (part.exists() and part.stat().st_size > 300_000):
+            assert running.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        running.send_signal(number)
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == (130 if number == signal.SIGINT else -number)
+    assert (out, err) == (b"", b"")
+    assert sorted(os.listdir(tmp_path)) == ["in.txt", "out.jsonl.part"]
+    assert part.stat().st_size < (whole / "whole.jsonl").stat().st_size
+    resumed = ended("--input", "in.txt", "--output", "out.jsonl", "--resume", folder=tmp_path)
+    assert resumed == (0, "", "")
+    assert (tmp_path / "out.jsonl").read_bytes() == (whole / "whole.jsonl").read_bytes()
+    assert sorted(os.listdir(tmp_path)) == ["in.txt", "out.jsonl"]
+
+
+@pytest.mark.parametrize(("name", "limit"), [("out.jsonl", 1_000_000), ("out.csv", 1_000_000)])
+def test_a_disk_that_fills(tmp_path, name, limit):
+    # Files may not grow beyond the limit. A .csv has each text ten times, so its .part fits.
+    text = LINES if name == "out.jsonl" else "".join(f"{i} {'pizza ' * 40}\n" for i in range(600))
+    (tmp_path / "in.txt").write_text(text)
+    arguments = ["--input", "in.txt", "--output", name]
+    code, out, err = ended(*arguments, limit=limit, folder=tmp_path)
+    assert (code, out) == (2, "")
+    file = "out.jsonl.part" if name == "out.jsonl" else name
+    assert re.fullmatch(rf"sqam: error: cannot write '{file}': File too large; .*--resume\n", err)
+    assert sorted(os.listdir(tmp_path)) == ["in.txt", f"{name}.part"]
+    assert ended(*arguments, "--resume", folder=tmp_path) == (0, "", "")
+    assert sorted(os.listdir(tmp_path)) == ["in.txt", name]
+    if name == "out.jsonl":
+        assert len((tmp_path / name).read_bytes().splitlines()) == 8_000
