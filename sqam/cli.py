@@ -373,6 +373,7 @@ def _rank_on_cluster(options: argparse.Namespace) -> None:
 
     from sqam.cluster import ClusterJob
 
+    _round_alike()
     given = {
         name: value
         for name, value in {
@@ -429,6 +430,7 @@ def _job(
         raise InputError(
             f"both a TEXT ({command.shortened(options.texts[0])}) and --input; give one of them"
         )
+    _round_alike()
     output = None if options.output in (None, "-") else Path(options.output)
     return Job(
         options.input,
@@ -439,6 +441,16 @@ def _job(
         lines,
         tuple(options.keep or ()),
     )
+
+
+def _round_alike() -> None:
+    """Let a file's scores be the same on any number of cores, to the last digit.
+
+    NumPy's matrix product rounds differently on each number of threads; the networks, which take
+    most of the time, have threads of their own and do not.
+    """
+    if "numpy" not in sys.modules:  # later it has no effect
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def _candidates(options: argparse.Namespace) -> "EmojiCodes":

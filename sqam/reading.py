@@ -246,9 +246,9 @@ class TextReader:
 
         # A row may have several lines; the csv module takes no more of them than it needs.
         if self._source.kind == ".csv":
-            rows = self._rows(counted())
+            rows = self._rows(counted(), 0)
             next(rows, None)
-            texts: Iterator[object] = (row for row in rows if row)
+            texts: Iterator[object] = (row for row in rows if row[1])
         elif self._source.kind == ".jsonl":
             texts = (line for line in counted() if line.strip())
         else:
@@ -301,39 +301,41 @@ class TextReader:
             newline="" if self._source.kind == ".csv" else "\n",
         )
 
-    def _rows(self, lines: Iterator[str]) -> Any:
+    def _rows(self, lines: Iterator[str], before: int) -> Iterator[tuple[int, list[str]]]:
+        """Yield the rows of .csv lines, each with the number of its last line."""
         csv.field_size_limit(LONGEST)
         # Strict: else a quote that is never closed makes one text of all the lines after it.
-        return csv.reader(lines, strict=True)
+        rows = csv.reader(lines, strict=True)
+        try:
+            for row in rows:
+                yield before + rows.line_num, row
+        except csv.Error as error:
+            raise InputError(
+                f"line {before + rows.line_num} of {self._source.name!r} is no CSV ({error}); "
+                "mend its quotes"
+            ) from error
 
     def _csv_records(self, lines: Iterator[str], place: Place) -> Iterator[Record]:
         name, keep = self._source.name, self._source.keep
-        rows = self._rows(lines)
-        header: list[str]
-        try:
-            if place.offset:
-                with contextlib.closing(self._lines(START)) as first:
-                    header = next(self._rows(first), [])
-            else:
-                header = next(rows, [])
-            for column, option in self._columns():
-                if column not in header:
-                    raise InputError(no_column(name, column, header, option))
-            positions = [(header.index(column), column) for column in keep]
-            position = header.index(self._column)
-            last = max([position, *(index for index, _ in positions)])
-            for row in rows:
-                if not row:  # a blank line
-                    continue
-                if len(row) != len(header):
-                    self._check_ragged(row, header, last, place.line + rows.line_num)
-                kept = {column: row[index] for index, column in positions} if keep else _NO_KEPT
-                yield Record(row[position], kept)
-        except csv.Error as error:
-            raise InputError(
-                f"line {place.line + rows.line_num} of {name!r} is no CSV ({error}); "
-                "mend its quotes"
-            ) from error
+        rows = self._rows(lines, place.line)
+        if place.offset:
+            with contextlib.closing(self._lines(START)) as first:
+                _, header = next(self._rows(first, 0), (0, []))
+        else:
+            _, header = next(rows, (0, []))
+        for column, option in self._columns():
+            if column not in header:
+                raise InputError(no_column(name, column, header, option))
+        positions = [(header.index(column), column) for column in keep]
+        position = header.index(self._column)
+        last = max([position, *(index for index, _ in positions)])
+        for line, row in rows:
+            if not row:  # a blank line
+                continue
+            if len(row) != len(header):
+                self._check_ragged(row, header, last, line)
+            kept = {column: row[index] for index, column in positions} if keep else _NO_KEPT
+            yield Record(row[position], kept)
 
     def _check_ragged(self, row: list[str], header: list[str], last: int, line: int) -> None:
         """Refuse a row that lacks what is needed, or has more than its header has names for."""

@@ -256,7 +256,7 @@ def listed(source: str, output: str) -> list[File]:
     names = sorted(name for name in found if not name.startswith(f"{beside}/"))
     if not names:
         raise InputError(f"there is no file {source!r}; check the name")
-    return [_file(files, name, found[name], "://" in source) for name in names]
+    return [_file(files, name, found[name], source) for name in names]
 
 
 def blocks(
@@ -299,12 +299,15 @@ def _opened(address: str) -> tuple[Any, str]:
         return ArrowFSWrapper(known), path
 
 
-def _file(files: Any, path: str, info: Mapping[str, Any], remote: bool) -> File:
+def _file(files: Any, path: str, info: Mapping[str, Any], address: str) -> File:
+    """Return a file as it is now; its name has the scheme of the address that led to it."""
+    scheme, colon, _ = address.rpartition("://")
+    name = path if not colon or colon in path else f"{scheme}{colon}{path}"
     try:
         modified = files.modified(path).isoformat()
     except NotImplementedError:
         modified = ""
-    return File(str(files.unstrip_protocol(path)) if remote else path, info["size"], modified)
+    return File(name, info["size"], modified)
 
 
 @contextlib.contextmanager
@@ -314,7 +317,7 @@ def reading(file: File, column: str | None, keep: tuple[str, ...]) -> Iterator[R
 
     def check() -> None:
         files.invalidate_cache()
-        if _file(files, path, files.info(path), "://" in file.name) != file:
+        if _file(files, path, files.info(path), file.name) != file:
             raise InputError(
                 f"{file.name!r} changed while the job ran; name another --output for what it is now"
             )
