@@ -1,21 +1,12 @@
-"""Texts in, result objects out: one text, several, or files of any length, by one path."""
+"""Texts in, result objects out: one text, several, or an endless stream, by one path."""
 
-import contextlib
-import csv
-import io
 import json
-import os
 import re
-import sys
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, TextIO, TypedDict, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypedDict, TypeVar, cast
 
 from emoji_vae.command import printable, shortened
-from emoji_vae.errors import InputError
-from emoji_vae.files import replacing
 
 if TYPE_CHECKING:
     from emoji_vae.codes import EmojiCodes
@@ -25,6 +16,7 @@ if TYPE_CHECKING:
 CHUNK_TEXTS = 1024
 CHUNK_CHARACTERS = 4_000_000
 
+_T = TypeVar("_T")
 _DIGITS = 4
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -46,6 +38,9 @@ class Result(TypedDict):
 
 class Task(Protocol):
     """What is done with texts: each becomes an object that JSON can hold, with its ``"text"``."""
+
+    made: ClassVar[type]
+    """The TypedDict of an object."""
 
     finds: ClassVar[str]
     """Where an object holds the list of what was found, items with a ``"score"``."""
@@ -80,6 +75,7 @@ class Ranking:
     candidates: "EmojiCodes"
     k: int
 
+    made: ClassVar[type] = Result
     finds: ClassVar[str] = "matches"
     becomes: ClassVar[str] = "text"
     nothing: ClassVar[str] = "have no word that the model knows and got no matches"
@@ -206,316 +202,43 @@ def objects(
     Raises:
         InputError: from the task.
     """
-    for chunk in _chunks(texts):
-        clean = [mended(text) for text in chunk] if mend else chunk
-        for raw, result in zip(chunk, task.results(clean), strict=True):
-            tally.add(raw, result, bool(result[task.finds]))
-            yield result
+    for chunk in chunks(texts):
+        yield from of_chunk(task, chunk, tally, mend)
 
 
-def json_line(result: Mapping[str, Any]) -> str:
-    """Return the result as one line of JSON, with its line end."""
-    return json.dumps(result, ensure_ascii=False) + "\n"
+def of_chunk(
+    task: Task, chunk: Sequence[str], tally: Tally, mend: bool = True
+) -> Iterator[Mapping[str, Any]]:
+    """Yield one object a text, as `objects` does, handling all texts together."""
+    clean = [mended(text) for text in chunk] if mend else chunk
+    for raw, result in zip(chunk, task.results(clean), strict=True):
+        tally.add(raw, result, bool(result[task.finds]))
+        yield result
 
 
-@dataclass(frozen=True)
-class Job:
-    """Work on a file of texts; everything that can be checked before the work is.
+def chunks(texts: Iterable[_T], text: Callable[[_T], str] = str) -> Iterator[list[_T]]:
+    """Yield what is handled together.
 
-    ``source`` is a ``.txt`` file (or one without an extension: one text a line), a ``.csv`` or a
-    ``.jsonl`` file, whose texts are in ``column`` ("text" if None), or ``-``: lines on standard
-    input. ``output`` is a ``.jsonl`` or a ``.csv`` file, or None: JSON lines on standard output.
+    The last digits of a score depend on the texts that share its chunk. So a chunk ends after every
+    ``CHUNK_TEXTS``-th of all texts, whatever came before: who begins at such a place gets the
+    chunks, and the scores, of who began at the first text.
 
-    With ``lines``, for tasks that turn a text into a text, what comes from lines goes out as lines,
-    to a ``.txt`` file or to standard output: they keep their line ends and the bytes that are no
-    UTF-8.
-
-    The results grow in ``OUTPUT.part``, as JSON lines, and take the output's name when they are
-    whole. With ``resume`` a run goes on where an interrupted one left that file.
-
-    Raises:
-        InputError: a kind of file that is not one of these, a missing source, an output that is
-            there already (unless ``force``).
+    Args:
+        texts: texts, or what holds one each.
+        text: returns the text.
     """
-
-    source: str
-    output: Path | None = None
-    column: str | None = None
-    resume: bool = False
-    force: bool = False
-    lines: bool = False
-
-    def __post_init__(self) -> None:
-        """Check what was asked for."""
-        if self._kind not in {"", ".txt", ".csv", ".jsonl"}:
-            raise InputError(
-                f"cannot tell how to read {self.source!r}; "
-                "name a .txt, .csv or .jsonl file, or pipe lines to --input -"
-            )
-        if self.column is not None and self._from_lines:
-            raise InputError(
-                f"lines of text have no column {self.column!r}; "
-                "--column is for .csv and .jsonl files, leave it out"
-            )
-        if self.source != "-" and not Path(self.source).exists():
-            raise InputError(f"there is no file {self.source!r}; check the name")
-        if self.output is None:
-            if self.resume or self.force:
-                raise InputError("--resume and --force are for files; name one with --output")
-            return
-        suffix = self.output.suffix.lower()
-        if suffix not in ({".jsonl", ".csv", ".txt"} if self.lines else {".jsonl", ".csv"}):
-            raise InputError(
-                f"cannot tell how to write {str(self.output)!r}; name a "
-                f"{'.txt, ' if self.lines else ''}.jsonl or .csv file, or - for standard output"
-            )
-        if suffix == ".txt" and not self._from_lines:
-            raise InputError(
-                f"cannot write {str(self.output)!r}: a text of {self.source!r} may have several "
-                "lines; name a .jsonl or .csv file"
-            )
-        if self.output.is_dir():
-            raise InputError(f"cannot write {str(self.output)!r}: it is a folder; name a file")
-        if self.output.exists() and not self.force:
-            raise InputError(
-                f"{str(self.output)!r} is there already; name another file or add --force"
-            )
-
-    def run(self, scorer: "Scorer", candidates: "EmojiCodes", k: int) -> Tally:
-        """Rank every text of the source and write the results; raises as ``do``."""
-        return self.do(Ranking(scorer, candidates, k))
-
-    def do(self, task: Task) -> Tally:
-        """Do the task with every text of the source and write the results.
-
-        Raises:
-            InputError: a source that is not what its name says, a folder that cannot be written,
-                a partial output that other options made.
-        """
-        tally = Tally(nothing=task.nothing)
-        with self._source() as file:
-            texts = self._texts(file)
-            if self.output is None:
-                if self._as_lines and isinstance(sys.stdout, io.TextIOWrapper):
-                    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")
-                for result in _with_progress(
-                    self._objects(task, texts, tally), file, sys.stdout.isatty()
-                ):
-                    sys.stdout.write(result[task.becomes] if self._as_lines else json_line(result))
-                return tally
-            part = self.output.with_name(self.output.name + ".part")
-            with self._part(part) as partial:
-                self._skip_finished(partial, texts, task, tally)
-                for result in _with_progress(self._objects(task, texts, tally), file, hidden=False):
-                    # What stays a line may hold lone surrogates, which only ASCII can escape.
-                    line = json.dumps(result) + "\n" if self._as_lines else json_line(result)
-                    partial.write(line.encode())
-        if self.output.suffix.lower() == ".jsonl":
-            os.replace(part, self.output)
-            return tally
-        with open(part, "rb") as lines:
-            if self._as_lines:
-                with replacing(self.output) as plain:
-                    for row in lines:
-                        text = json.loads(row)[task.becomes]
-                        plain.write(text.encode("utf-8", "surrogateescape"))
-            else:
-                with replacing(self.output, "w") as table:
-                    _write_csv(task, lines, table)
-        part.unlink()
-        return tally
-
-    @property
-    def _kind(self) -> str:
-        return ".txt" if self.source == "-" else Path(self.source).suffix.lower()
-
-    @property
-    def _from_lines(self) -> bool:
-        return self._kind not in {".csv", ".jsonl"}
-
-    @property
-    def _as_lines(self) -> bool:
-        to_lines = self.output is None or self.output.suffix.lower() == ".txt"
-        return self.lines and self._from_lines and to_lines
-
-    def _objects(
-        self, task: Task, texts: Iterable[str], tally: Tally
-    ) -> Iterator[Mapping[str, Any]]:
-        return objects(task, texts, tally, mend=not self._as_lines)
-
-    def _source(self) -> contextlib.AbstractContextManager[TextIO]:
-        # Bytes that are no UTF-8 come out as lone surrogates, which `objects` mends and counts.
-        # Texts end at line feeds alone; the csv module wants every line end as it is.
-        # What goes out as lines keeps its byte order mark.
-        encoding, errors = "utf-8" if self._as_lines else "utf-8-sig", "surrogateescape"
-        newline = "" if self._kind == ".csv" else "\n"
-        if self.source == "-":
-            if sys.stdin is None:
-                raise InputError("standard input is closed; pipe lines to it or name a file")
-            if isinstance(sys.stdin, io.TextIOWrapper):
-                sys.stdin.reconfigure(encoding=encoding, errors=errors, newline=newline)
-            return contextlib.nullcontext(sys.stdin)
-        try:
-            return open(self.source, encoding=encoding, errors=errors, newline=newline)
-        except OSError as error:
-            raise InputError(
-                f"cannot read {self.source!r}: {error.strerror}; name a file that can be read"
-            ) from error
-
-    def _part(self, part: Path) -> BinaryIO:
-        try:
-            return open(part, "r+b" if self.resume and part.exists() else "w+b")
-        except OSError as error:
-            raise InputError(
-                f"cannot write {str(part)!r}: {error.strerror}; name a folder that can be written"
-            ) from error
-
-    def _texts(self, file: TextIO) -> Iterator[str]:
-        lines = _refusing_utf16(file, self.source)
-        if self._kind == ".csv":
-            return _csv_texts(lines, self.column or "text", self.source)
-        if self._kind == ".jsonl":
-            return _jsonl_texts(lines, self.column or "text", self.source)
-        if self._as_lines:
-            return lines
-        return (line.removesuffix("\n").removesuffix("\r") for line in lines)
-
-    def _skip_finished(
-        self, partial: BinaryIO, texts: Iterator[str], task: Task, tally: Tally
-    ) -> None:
-        """Take from ``texts`` what ``partial`` holds results for; leave it at its last whole line.
-
-        Raises:
-            InputError: the results are of other texts, candidates or options than these.
-        """
-        foreign = InputError(
-            f"{partial.name!r} is from another run (other texts or options); "
-            "leave out --resume to start anew"
-        )
-        end = 0
-        last: deque[Mapping[str, Any]] = deque(maxlen=task.rechecked)
-        for line in partial:
-            if not line.endswith(b"\n"):  # the interruption tore it
-                break
-            end += len(line)
-            text = next(texts, None)
-            try:
-                result = json.loads(line)
-                read = text if self._as_lines or text is None else mended(text)
-                same = text is not None and result["text"] == read
-                tally.add(text or "", result, bool(result[task.finds]))
-                if task.tells(result):
-                    last.append(result)
-            except (ValueError, TypeError, KeyError) as error:
-                raise foreign from error
-            if not same:
-                raise foreign
-        # Texts that are done again show whether the model, the candidates and the options are the
-        # same. Scores are compared loosely, since they may differ in the last digits with the
-        # chunk's size.
-        again = self._objects(task, [result["text"] for result in last], Tally())
-        for pair in zip(last, again, strict=True):
-            before, after = ([item["score"] for item in result[task.finds]] for result in pair)
-            if len(before) != len(after) or any(
-                abs(a - b) > 0.01 for a, b in zip(before, after, strict=True)
-            ):
-                raise foreign
-        partial.seek(end)
-        partial.truncate()
-
-
-def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    chunk: list[str] = []
+    chunk: list[_T] = []
     characters = 0
-    for text in texts:
-        chunk.append(text)
-        characters += len(text)
-        if len(chunk) == CHUNK_TEXTS or characters >= CHUNK_CHARACTERS:
+    for number, one in enumerate(texts, start=1):
+        chunk.append(one)
+        characters += len(text(one))
+        if number % CHUNK_TEXTS == 0 or characters >= CHUNK_CHARACTERS:
             yield chunk
             chunk, characters = [], 0
     if chunk:
         yield chunk
 
 
-def _refusing_utf16(lines: Iterable[str], source: str) -> Iterator[str]:
-    for number, line in enumerate(lines):
-        # A byte order mark of UTF-16 as surrogateescape decodes it.
-        if number == 0 and line.startswith(("\udcff\udcfe", "\udcfe\udcff")):
-            raise InputError(f"{source!r} is UTF-16; save it as UTF-8")
-        yield line
-
-
-def _csv_texts(lines: Iterator[str], column: str, source: str) -> Iterator[str]:
-    # The default limit, 128 KB a field, is below the length of lines that people have.
-    csv.field_size_limit(2**31 - 1)
-    # Strict: else a quote that is never closed makes one text of all the lines after it.
-    rows = csv.reader(lines, strict=True)
-    try:
-        header = next(rows, [])
-        if column not in header:
-            raise InputError(_no_column(source, column, header))
-        position = header.index(column)
-        for row in rows:
-            if not row:  # a blank line
-                continue
-            if len(row) <= position:
-                raise InputError(
-                    f"line {rows.line_num} of {source!r} has {len(row)} columns, "
-                    f"and {column!r} is number {position + 1}; mend the line"
-                )
-            yield row[position]
-    except csv.Error as error:
-        raise InputError(
-            f"line {rows.line_num} of {source!r} is no CSV ({error}); mend its quotes"
-        ) from error
-
-
-def _jsonl_texts(lines: Iterator[str], column: str, source: str) -> Iterator[str]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InputError(
-                f"line {number} of {source!r} is no JSON; write one object a line"
-            ) from error
-        if not isinstance(row, dict):
-            raise InputError(
-                f"line {number} of {source!r} is no JSON object; write one object a line"
-            )
-        if column not in row:
-            raise InputError(_no_column(f"line {number} of {source}", column, list(row)))
-        if not isinstance(row[column], str):
-            raise InputError(f"{column!r} in line {number} of {source!r} is no string; make it one")
-        yield row[column]
-
-
-def _no_column(where: str, column: str, columns: list[str]) -> str:
-    there = ", ".join(repr(name[:40]) for name in columns[:20]) or "none"
-    more = ", …" if len(columns) > 20 else ""
-    return f"{where!r} has no column {column!r}; name one with --column, it has: {there}{more}"
-
-
-def _write_csv(task: Task, lines: Iterable[bytes], file: IO[str]) -> None:
-    # RFC 4180's CRLF: with another line end the csv module leaves a lone CR in a text unquoted.
-    writer = csv.writer(file)
-    writer.writerow(task.header)
-    for line in lines:
-        writer.writerows(task.rows(json.loads(line)))
-
-
-def _with_progress(
-    found: Iterator[Mapping[str, Any]], file: TextIO, hidden: bool
-) -> Iterator[Mapping[str, Any]]:
-    if hidden or not sys.stderr.isatty():
-        yield from found
-        return
-    from tqdm import tqdm
-
-    # A file's length says how much is left; of a pipe only the texts can be counted.
-    size = os.fstat(file.fileno()).st_size
-    with tqdm(total=size, unit="B", unit_scale=True) if size else tqdm(unit=" texts") as bar:
-        for result in found:
-            yield result
-            bar.update(file.buffer.tell() - bar.n if size else 1)
+def json_line(result: Mapping[str, Any]) -> str:
+    """Return the result as one line of JSON, with its line end."""
+    return json.dumps(result, ensure_ascii=False) + "\n"

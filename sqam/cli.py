@@ -13,6 +13,7 @@ from emoji_vae import __version__, command
 from emoji_vae.errors import InputError
 from emoji_vae.files import replacing
 from sqam import bulk, emojify, explain
+from sqam.job import Job
 
 # What reads models is imported where it is used, so that --help and a wrong option answer at once.
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ examples:
   sqam rank "good morning" --pictures sun.png logo.png
   sqam rank "good morning" --generated 100 --seed 7 --save best.png
   sqam rank --input sentences.txt --output ranked.jsonl -k 10
-  sqam rank --input reviews.csv --column body --output ranked.csv
+  sqam rank --input reviews.csv --column body --keep id --output ranked.csv
+  sqam rank --input reviews.parquet --column body --keep id --output ranked.parquet
+  sqam rank --input sentences.txt.gz --output ranked.jsonl.gz
+  sqam rank --input 'reviews/*.parquet' --column body --keep id --output ranked --cluster auto
   cat sentences.txt | sqam rank --input - > ranked.jsonl
   sqam explain "Congrats on the new job!"
   sqam emojify "Lets get coffee and talk. Love you!"
@@ -42,7 +46,13 @@ of --input without one gets no matches, and a note on standard error counts such
 
 Results of --input grow in OUTPUT.part and take their name when they are whole; after an
 interruption the same command with --resume goes on there. A .csv output has one row a match (text,
-rank, emoji, name, score), anything else one JSON object a text.
+rank, emoji, name, score), a .parquet one row a text with the list of its matches, anything else one
+JSON object a text. Columns that --keep names come first. A .parquet file gives them their types
+again; from elsewhere they are text in a .parquet file.
+
+With --cluster, --input is a file, a folder or a glob, --output a folder, both at such a path or
+address (s3://...) that every node of the Ray cluster reaches. Each block of texts becomes a shard
+there. When the same command is given again it makes what is missing.
 
 {command.EXIT_CODES}
 """
@@ -92,8 +102,9 @@ The default of --min-score was chosen on validation data, where the cosines of r
 emojis overlap widely: expect many an emoji that is only near.
 
 Lines of a .txt file or of standard input go out as lines, to a .txt file or to standard output. A
-.csv output has a row a text (text, emojified); a .jsonl output, --json, and a .csv or .jsonl
-source on standard output give an object a text, with each emoji's position, name and score.
+.csv output has a row a text (text, emojified), a .parquet one its insertions as well; a .jsonl
+output, --json, and a .csv, .jsonl or .parquet source on standard output give an object a text, with
+each emoji's position, name and score. Columns that --keep names come first.
 
 Results of --input grow in OUTPUT.part and take their name when they are whole; after an
 interruption the same command with --resume goes on there.
@@ -206,7 +217,28 @@ def _parser() -> argparse.ArgumentParser:
         "--size", type=int, metavar="PIXELS", help="width and height of --save (default: 144)"
     )
 
-    _add_files(rank, ".jsonl or .csv; default and -: JSON lines on standard output")
+    _add_files(
+        rank, ".jsonl, .csv, .parquet, .jsonl.gz, ...; default and -: JSON lines on standard output"
+    )
+    nodes = rank.add_argument_group("cluster (see below)")
+    nodes.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="rank on this Ray cluster (auto, HOST:PORT, or local: one of this machine's own)",
+    )
+    nodes.add_argument("--shards", metavar="KIND", help="parquet, jsonl or csv (default: parquet)")
+    nodes.add_argument(
+        "--workers",
+        type=command.positive,
+        metavar="N",
+        help="each on a CPU of its own (default: one for each CPU but one a node)",
+    )
+    nodes.add_argument(
+        "--timeout",
+        type=command.positive,
+        metavar="SECONDS",
+        help="give up when no shard was finished for so long (default: 900)",
+    )
     rank.set_defaults(work=_rank)
 
     why = commands.add_parser(
@@ -253,7 +285,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_among(put, "choose from these emojis (default: all)")
     put.add_argument("--json", action="store_true", help="one JSON object a text, not the text")
     _add_model(put)
-    _add_files(put, ".txt, .jsonl or .csv; default and -: standard output")
+    _add_files(put, ".txt, .jsonl, .csv, .parquet, .txt.gz, ...; default and -: standard output")
     put.set_defaults(work=_emojify, pictures=None, generated=None)
 
     imagine = commands.add_parser(
@@ -350,10 +382,14 @@ def _add_files(parser: argparse.ArgumentParser, output: str) -> None:
     files.add_argument(
         "--input",
         metavar="FILE",
-        help="texts: .txt (one a line), .csv, .jsonl, or - for lines on standard input",
+        help="texts: .txt (one a line), .csv, .jsonl (each also as .gz, .bz2, .xz or .zst), "
+        ".parquet, or - for lines on standard input",
     )
     files.add_argument("--output", metavar="FILE", help=output)
-    files.add_argument("--column", metavar="C", help="where .csv and .jsonl hold the text (text)")
+    files.add_argument("--column", metavar="C", help="that of an --input with columns (text)")
+    files.add_argument(
+        "--keep", nargs="+", metavar="C", help="further columns, to stand in the --output as well"
+    )
     files.add_argument("--resume", action="store_true", help="go on after an interruption")
     files.add_argument("--force", action="store_true", help="replace an --output that is there")
 
@@ -371,6 +407,9 @@ def _cosine(text: str) -> float:
 
 def _rank(options: argparse.Namespace) -> None:
     _check_rank(options)
+    if options.cluster is not None:
+        _rank_on_cluster(options)
+        return
     job = _job(options, "rank for", 'sqam rank "hello" --among 👋 🍴')
     candidates = _candidates(options)
 
@@ -388,6 +427,44 @@ def _rank(options: argparse.Namespace) -> None:
         if options.save is not None:
             _save_best(ranked[0], candidates, options)
         _print(ranked, options.json)
+    _note(tally)
+
+
+def _rank_on_cluster(options: argparse.Namespace) -> None:
+    if options.texts or options.input is None or options.output in (None, "-"):
+        raise InputError("--cluster is for files; name them with --input, and a folder as --output")
+    for option in ("resume", "force"):
+        if getattr(options, option):
+            raise InputError(
+                f"--{option} is not for --cluster, where the same command makes what is missing; "
+                "leave it out"
+            )
+
+    from sqam.cluster import ClusterJob
+
+    _round_alike()
+    given = {
+        name: value
+        for name, value in {
+            "kind": options.shards,
+            "workers": options.workers,
+            "timeout": options.timeout,
+        }.items()
+        if value is not None
+    }
+    job = ClusterJob(
+        options.input,
+        options.output,
+        options.cluster,
+        options.column,
+        tuple(options.keep or ()),
+        **given,
+    )
+    model = command.model_folder(options.model, "sqam")
+    _note(job.run(_candidates(options), options.k, model))
+
+
+def _note(tally: bulk.Tally) -> None:
     if note := tally.note():
         print(f"{_PROGRAM}: note: {note}", file=sys.stderr)
 
@@ -399,14 +476,17 @@ def _check_rank(options: argparse.Namespace) -> None:
             raise InputError(f"--{option} is for --{needed}; add that or leave --{option} out")
     if options.save is not None and options.input is not None and not options.texts:
         raise InputError("--save is for a TEXT, not for --input; leave it out")
+    for option in ("shards", "workers", "timeout"):
+        if getattr(options, option) is not None and options.cluster is None:
+            raise InputError(f"--{option} is for --cluster; add that or leave --{option} out")
 
 
 def _job(
     options: argparse.Namespace, purpose: str, example: str, lines: bool = False
-) -> bulk.Job | None:
+) -> Job | None:
     """Return the job if texts come from a file; refuse what it and texts cannot be."""
     if options.input is None:
-        for option in ("output", "column", "resume", "force"):
+        for option in ("output", "column", "keep", "resume", "force"):
             if getattr(options, option):
                 raise InputError(f"--{option} is for --input; add that or leave --{option} out")
         if not options.texts:
@@ -419,8 +499,27 @@ def _job(
         raise InputError(
             f"both a TEXT ({command.shortened(options.texts[0])}) and --input; give one of them"
         )
+    _round_alike()
     output = None if options.output in (None, "-") else Path(options.output)
-    return bulk.Job(options.input, output, options.column, options.resume, options.force, lines)
+    return Job(
+        options.input,
+        output,
+        options.column,
+        options.resume,
+        options.force,
+        lines,
+        tuple(options.keep or ()),
+    )
+
+
+def _round_alike() -> None:
+    """Let a file's scores be the same on any number of cores, to the last digit.
+
+    NumPy's matrix product rounds differently on each number of threads; the networks, which take
+    most of the time, have threads of their own and do not.
+    """
+    if "numpy" not in sys.modules:  # later it has no effect
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def _candidates(options: argparse.Namespace) -> "EmojiCodes":
@@ -453,8 +552,7 @@ def _emojify(options: argparse.Namespace) -> None:
         for result in bulk.objects(task, options.texts, tally):
             shown = bulk.json_line(result) if options.json else f"{result['emojified']}\n"
             sys.stdout.write(shown)
-    if note := tally.note():
-        print(f"{_PROGRAM}: note: {note}", file=sys.stderr)
+    _note(tally)
 
 
 def _save_best(result: bulk.Result, candidates: "EmojiCodes", options: argparse.Namespace) -> None:
@@ -496,8 +594,7 @@ def _explain(options: argparse.Namespace) -> None:
             print(line)
     tally = bulk.Tally()
     tally.add(options.text, result, found=True)
-    if note := tally.note():
-        print(f"{_PROGRAM}: note: {note}", file=sys.stderr)
+    _note(tally)
     if len(scorer.vocabulary.ids(text, scorer.max_tokens + 1)) > scorer.max_tokens:
         print(
             f"{_PROGRAM}: note: the model reads the first {scorer.max_tokens} known words of a "
@@ -547,8 +644,7 @@ def _imagine(options: argparse.Namespace) -> None:
         _print_json(imagined, best, options)
     else:
         _print_table(imagined, best)
-    if note := tally.note():
-        print(f"{_PROGRAM}: note: {note}", file=sys.stderr)
+    _note(tally)
     if len(imagined.codes) < options.n:
         print(
             f"{_PROGRAM}: note: found {len(imagined.codes)} of {options.n} drawings that are "

@@ -107,6 +107,7 @@ class Emojifying:
     max_per_sentence: int = 1
     min_score: float = MIN_SCORE
 
+    made: ClassVar[type] = Result
     finds: ClassVar[str] = "insertions"
     becomes: ClassVar[str] = "emojified"
     nothing: ClassVar[str] = (

@@ -2,14 +2,17 @@
 
 import csv
 import gzip
+import io
 import json
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import settings as hypothesis_settings
 
 from emoji_vae.codes import EmojiCodes
-from emoji_vae.errors import InputError
+from emoji_vae.errors import InputError, MissingExtraError
+from sqam import compression
 from sqam.scorer import Scorer
 
 # How long a call takes is no matter of tests, on a busy machine least of all.
@@ -18,6 +21,56 @@ hypothesis_settings.load_profile("patient")
 
 WORDS = ["the", "i", "you", "love", "pizza", "happy", "not", "good", "morning", "a"]
 NAMES = ["❤️", "⚾", "😄", "😞", "🍴", "🍕"]
+CANDIDATES = ["❤️", "⚾", "😄", "🍴"]
+
+
+class Match(NamedTuple):
+    emoji: str
+    name: str
+    score: float
+
+
+class LengthScorer:
+    """Candidate i scores 1 / (1 + |length - i|); a text with "?" has no known word."""
+
+    def __init__(self):
+        self.chunks = []
+
+    def rank(self, sentences, candidates, k):
+        self.chunks.append(len(sentences))
+        return [self._rank(text, candidates, k) for text in sentences]
+
+    def _rank(self, text, candidates, k):
+        assert not any("\ud800" <= c <= "\udfff" for c in text)
+        if "?" in text:
+            return []
+        matches = [
+            Match(c, f"name of {c}", 1 / (1 + abs(len(text) - i))) for i, c in enumerate(candidates)
+        ]
+        return sorted(matches, key=lambda match: -match.score)[:k]
+
+
+def suffixes():
+    """The compressions, as parameters of tests that skip what is not installed."""
+    return [
+        pytest.param(suffix, marks=pytest.mark.skipif(lacks(suffix), reason="needs the extra zstd"))
+        for suffix in compression.SUFFIXES
+    ]
+
+
+def lacks(suffix: str) -> bool:
+    try:
+        compression.check(suffix)
+    except MissingExtraError:
+        return True
+    return False
+
+
+def packed(data: bytes, suffix: str) -> bytes:
+    file = io.BytesIO()
+    with compression.opened(file, suffix, "wb") as plain:
+        plain.write(data)
+    return file.getvalue()
 
 
 @pytest.fixture(scope="session")

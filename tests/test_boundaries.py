@@ -28,9 +28,14 @@ KERAS = {"keras", "tensorflow", "tf2onnx", "jax", "torch"}
 TRAINING = {"emoji_vae/model.py", "sqam/model.py", "sqam/export.py"}
 # They bring what the extra "serve" does, and are imported by the sub-command `serve` alone.
 SERVER = "sqam/server/"
-EXTRAS = {
-    "serve": {"starlette", "pydantic", "pydantic_core", "uvicorn", "python_multipart"}
-    | {"httptools", "uvloop", "prometheus_client"}
+SERVE = {"starlette", "pydantic", "pydantic_core", "uvicorn", "python_multipart"}
+SERVE |= {"httptools", "uvloop", "prometheus_client"}
+# What the other extras bring is imported by these files alone.
+EXTRAS: dict[str, set[str]] = {
+    "sqam/compression.py": {"backports", "compression"},  # zstd, by Python's version
+    "sqam/parquet.py": {"pyarrow"},
+    "sqam/shards.py": {"fsspec", "pyarrow"},
+    "sqam/cluster.py": {"ray"},
 }
 PICKLES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 
@@ -103,13 +108,23 @@ def test_packages_need_no_more_than_the_base_install(path):
     if name.startswith("pipelines/") or name in TRAINING:
         return
     foreign = roots(path) - set(sys.stdlib_module_names) - {"emoji_vae", "sqam"}
-    assert foreign <= base_dependencies() | (EXTRAS["serve"] if name.startswith(SERVER) else set())
+    if name.startswith(SERVER):
+        assert foreign <= base_dependencies() | SERVE
+        return
+    # An exemption that is not needed any more goes; "compression" belongs to Python from 3.14 on.
+    extra = EXTRAS.get(name, set()) - set(sys.stdlib_module_names)
+    assert foreign & extra == extra
+    assert foreign - extra <= base_dependencies()
+
+
+def test_exempt_files_exist():
+    assert {ROOT / name for name in EXTRAS} <= set(SOURCES)
 
 
 def test_the_extra_serve_brings_what_the_server_imports():
     named = dependencies("options.extras_require", "serve")
     # pydantic requires its core in the very release that it needs.
-    assert named | {"pydantic_core"} == EXTRAS["serve"]
+    assert named | {"pydantic_core"} == SERVE
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
@@ -125,6 +140,43 @@ def test_only_the_sub_command_serve_imports_the_server(path):
     (serve,) = (one for one in tree.body if getattr(one, "name", "") == "_serve")
     assert found == {one for one in imports(serve, "sqam") if one.startswith("sqam.server")}
     assert found
+
+
+def loaded_with(tree: ast.Module, package: str) -> set[str]:
+    """What a module imports as soon as it is imported itself."""
+
+    def runs(node: ast.AST) -> Iterator[ast.AST]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                continue
+            if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+                continue
+            yield child
+            yield from runs(child)
+
+    found = [node for node in runs(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return set(imports(ast.Module(list(found), []), package))
+
+
+def test_loaded_with_tells_when():
+    text = "import a\nif TYPE_CHECKING:\n  import b\ntry:\n  import c\nexcept E:\n  pass\n"
+    text += "class C:\n  import d\n  def f(self):\n    import e\n"
+    assert loaded_with(ast.parse(text), "own") == {"a", "c", "d"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_extras_stay_where_they_are_used(path):
+    name = name_of(path)
+    if name.startswith(("pipelines/", SERVER)) or name in TRAINING:
+        return
+    loaded = loaded_with(ast.parse(path.read_bytes()), name.split("/")[0])
+    # Whoever is not asked to read Parquet, or to work on a cluster, never loads what does.
+    assert not loaded & {"sqam.parquet", "sqam.cluster"}
+    if name != "sqam/cluster.py":
+        assert "sqam.shards" not in loaded
+    if name != "sqam/parquet.py":
+        extras = SERVE.union(*EXTRAS.values())
+        assert not {module.split(".")[0] for module in loaded} & extras
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
@@ -193,8 +245,8 @@ def test_ranking_loads_no_training_packages(tmp_path):
     assert seen["code"] == 0
     assert json.loads(seen["output"])["matches"]
     modules = {module.split(".")[0] for module in seen["modules"]}
-    assert not modules & (KERAS | {"pandas", "pyarrow", "scipy", "sklearn", "matplotlib", "onnx"})
-    assert not modules & EXTRAS["serve"]
+    extras = SERVE.union(*EXTRAS.values())
+    assert not modules & (KERAS | extras | {"pandas", "scipy", "sklearn", "matplotlib", "onnx"})
     assert not [module for module in seen["modules"] if module.startswith("sqam.server")]
 
 

@@ -17,8 +17,8 @@ from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
 from sqam import bulk
-from sqam.bulk import Job
 from sqam.emojify import MIN_SCORE, Emojified, Emojifying, Insertion, check, emojify, sentences
+from sqam.job import Job
 from sqam.scorer import Match, Scorer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -373,7 +373,7 @@ def test_objects_are_mended(tmp_path):
 def test_a_table_has_no_line_output(tmp_path):
     source = tmp_path / "in.csv"
     source.write_text("text\na\n")
-    with pytest.raises(InputError, match=r"may have several lines; name a \.jsonl or \.csv"):
+    with pytest.raises(InputError, match=r"may have several lines; name a \.jsonl, \.csv"):
         do(source, tmp_path / "out.txt")
     with pytest.raises(InputError, match=r"name a \.txt, \.jsonl or \.csv file"):
         do(source, tmp_path / "out.xlsx")

@@ -1,5 +1,8 @@
 """What README.md shows is run here as it stands there; `.ci/run` runs its set-up commands."""
 
+import csv
+import gzip
+import importlib.util
 import json
 import os
 import re
@@ -24,6 +27,8 @@ def blocks(language: str) -> list[str]:
 
 LINES = [line for block in blocks("sh") for line in block.splitlines()]
 COMMANDS = [line for line in LINES if line.startswith(("sqam ", "emoji-vae "))]
+# test_cluster.py has a cluster.
+COMMANDS = [line for line in COMMANDS if "--cluster" not in line]
 PIPELINES = [line.split()[2] for line in LINES if line.startswith("python -m pipelines.")]
 
 # | what | 12.3 ± 0.4 % | `file.json` `key/of/the/figure` |
@@ -41,6 +46,15 @@ def folder(tmp_path) -> Path:
     Image.new("RGBA", (120, 40), (0, 80, 200, 128)).save(tmp_path / "logo.png")
     text = "Congrats on the new job!\nI am hungry\nlet's play baseball\n"
     (tmp_path / "sentences.txt").write_text(text, encoding="utf-8")
+    (tmp_path / "sentences.txt.gz").write_bytes(gzip.compress(text.encode()))
+    rows = {"id": ["1", "2", "3"], "body": text.splitlines()}
+    with open(tmp_path / "reviews.csv", "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([rows, *zip(*rows.values(), strict=True)])
+    if importlib.util.find_spec("pyarrow"):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table(rows), tmp_path / "reviews.parquet")
     return tmp_path
 
 
@@ -62,6 +76,9 @@ def run(line: str, folder: Path) -> str:
 @needs_commands
 @pytest.mark.parametrize("line", COMMANDS)
 def test_command_does_what_it_says(line, folder):
+    for word, package in [("parquet", "pyarrow"), (".zst", "backports.zstd")]:
+        if word in line:
+            pytest.importorskip(package, reason="needs the extra parquet or zstd")
     output = run(line, folder)
     outputs = re.findall(r"--(?:output|save) (\S+)", line)
     assert outputs or output
