@@ -63,12 +63,13 @@ async function read(response) {
   let detail = "";
   try {
     const problem = await response.json();
-    detail = problem.detail || problem.title || "";
+    detail = String(problem.detail || problem.title || "");
   } catch {
     // Something between the page and the service answered.
   }
   const { status } = response;
-  return new Problem(detail || `The server answered with the error ${status}.`, status);
+  detail ||= `the server answered with the error ${status}; try again`;
+  return new Problem(detail[0].toUpperCase() + detail.slice(1), status);
 }
 
 function sleep(seconds, signal) {

@@ -29,7 +29,10 @@ let active = ranking;
 let asked = new URLSearchParams();
 
 const bar = tabs(byId("tabs"), (id) => {
-  if (active.id !== id) active.close?.();
+  if (active.id !== id) {
+    active.close?.();
+    scrollTo(0, 0);
+  }
   active = panels.get(id);
   document.title = `${byId(`tab-${id}`).textContent.trim()} – emoji-sqam`;
   if (asked || !opened.has(id)) active.open(asked ?? new URLSearchParams());

@@ -37,7 +37,12 @@ export function blend(changed) {
     const id = `blend-number-${n}`;
     const input = make("input", { type: "range", id, min: -FARTHEST, max: FARTHEST, step: 0.1 });
     const value = make("output", { for: id });
-    const label = make("label", { for: id }, make("span", { class: "unseen" }, "Number "), `${n + 1}`);
+    const label = make(
+      "label",
+      { for: id },
+      make("span", { class: "unseen" }, "Number "),
+      `${n + 1}`,
+    );
     byId("blend-numbers").append(make("div", { class: "number" }, label, input, value));
     input.addEventListener("input", () => {
       offsets[n] = rounded(within(Number(input.value) - base()[n]));
@@ -91,7 +96,11 @@ export function blend(changed) {
     moved(true);
     morphing.run(
       ({ signal, waiting }) =>
-        call("v1/morph", { body: { from: one.emoji, to: other.emoji, steps: STEPS }, signal, waiting }),
+        call("v1/morph", {
+          body: { from: one.emoji, to: other.emoji, steps: STEPS },
+          signal,
+          waiting,
+        }),
       (answer) => {
         frames = answer.frames;
         ends = [frames[0].code, frames.at(-1).code];
@@ -207,7 +216,9 @@ export function blend(changed) {
     morphing.run(
       () => emojis(),
       ({ list, places }) => {
-        choosers.forEach(({ set }, n) => set(list[places.get(asked[n])] ?? list[places.get(FIRST[n])]));
+        choosers.forEach(({ set }, n) =>
+          set(list[places.get(asked[n])] ?? list[places.get(FIRST[n])]),
+        );
         paired({ keep: true });
       },
     );

@@ -60,7 +60,8 @@ export function chooser(element, onChoose) {
     popup.hidden = !offered.length;
     input.setAttribute("aria-expanded", String(offered.length > 0));
     element.classList.toggle("unfound", !offered.length);
-    mark(Math.max(offered.findIndex(({ emoji }) => emoji === chosen.emoji), 0));
+    const at = offered.findIndex(({ emoji }) => emoji === chosen.emoji);
+    mark(Math.max(at, 0));
   }
 
   function close() {

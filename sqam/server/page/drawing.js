@@ -29,6 +29,7 @@ export function download(png, name, of = "") {
 
 // Return a name for a file, of what a user typed: letters and digits alone.
 export function fileName(...parts) {
-  const words = parts.join(" ").toLowerCase().match(/[a-z0-9]+/g) ?? ["drawing"];
+  const typed = parts.join(" ").toLowerCase();
+  const words = typed.match(/[a-z0-9]+/g) ?? ["drawing"];
   return `${words.join("-").slice(0, 60)}.png`;
 }

@@ -11,7 +11,6 @@ import { latest } from "./latest.js";
 import { notice } from "./notice.js";
 
 const TYPING = 250; // milliseconds
-const LONGEST_LINK = 2000; // characters; a longer text is left out of the link
 // "balanced" leaves the least score to the service.
 const LEAST_SCORES = { sparing: 0.7, balanced: undefined, generous: 0.45 };
 
@@ -99,10 +98,9 @@ export function emojify(changed) {
       update(0);
     },
     link() {
-      const q = text.value().length > LONGEST_LINK ? "" : text.value();
       const { least, most } = form.elements;
       return {
-        q,
+        q: text.value(),
         least: least.value === "balanced" ? "" : least.value,
         most: most.value === "1" ? "" : most.value,
       };

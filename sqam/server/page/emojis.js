@@ -31,11 +31,12 @@ export function glyph(emoji, kind = "") {
 
 export function setGlyph(element, emoji) {
   const place = shown ? sheet.places.get(emoji) : undefined;
-  if (element.dataset.emoji === emoji && element.classList.contains("cell") === (place >= 0)) return;
+  const cell = place !== undefined; // skin tones, above all, have no picture
+  if (element.dataset.emoji === emoji && element.classList.contains("cell") === cell) return;
   element.dataset.emoji = emoji;
-  element.classList.toggle("cell", place !== undefined);
-  element.textContent = place === undefined ? emoji : "";
-  if (place !== undefined) {
+  element.classList.toggle("cell", cell);
+  element.textContent = cell ? "" : emoji;
+  if (cell) {
     element.style.setProperty("--column", place % sheet.columns);
     element.style.setProperty("--row", Math.floor(place / sheet.columns));
   }
@@ -48,7 +49,9 @@ export async function showPictures(wanted) {
   if (wanted) sheet ??= await readSheet();
   shown = wanted;
   remember("localStorage", KEY, wanted ? "yes" : "no");
-  for (const element of document.querySelectorAll(".glyph")) setGlyph(element, element.dataset.emoji);
+  for (const element of document.querySelectorAll(".glyph")) {
+    setGlyph(element, element.dataset.emoji);
+  }
 }
 
 async function readSheet() {

@@ -18,7 +18,9 @@ const SEEDS = 100000;
 export function imagine(changed, sentence) {
   const cards = byId("imagine-cards");
   const best = byId("imagine-best");
-  const work = latest(notice(byId("imagine-notice")));
+  const work = latest(
+    notice(byId("imagine-notice"), "Looking for drawings; this takes some seconds…"),
+  );
   const text = field(byId("imagine-text"), { onInput: () => {}, onEnter: start });
   let asked = { q: "", seed: FIRST_SEED };
 
@@ -45,9 +47,7 @@ export function imagine(changed, sentence) {
     best.hidden = true;
     cards.setAttribute("aria-busy", "true");
     cards.replaceChildren(...Array.from({ length: n }, () => make("li", { class: "card blank" })));
-    byId("imagine-line").textContent = asked.q
-      ? `Searching for drawings that fit “${asked.q}”. This takes some seconds.`
-      : "Drawing…";
+    byId("imagine-line").textContent = "";
     const { q, seed } = asked;
     work.run(
       ({ signal, waiting }) =>

@@ -1,6 +1,7 @@
 // The link of what is shown: #rank?q=good+morning
 
 const REST = 250; // milliseconds: browsers refuse links that change all the time
+const LONGEST = 2000; // characters of a parameter; a longer one would be too long for many programs
 let timer = 0;
 let pending = null;
 
@@ -10,11 +11,12 @@ export function readLink() {
   return { tab, parameters: new URLSearchParams(query) };
 }
 
-// Put it in the address bar; empty parameters are left out.
+// Put it in the address bar; parameters that are empty or too long are left out.
 export function writeLink(tab, values) {
   const parameters = new URLSearchParams();
   for (const [key, value] of Object.entries(values)) {
-    if (value !== "" && value !== null && value !== undefined) parameters.set(key, value);
+    const text = String(value);
+    if (text && text.length <= LONGEST) parameters.set(key, text);
   }
   const query = parameters.toString();
   pending = `#${tab}${query ? `?${query}` : ""}`;

@@ -5,8 +5,8 @@ import { Problem } from "./api.js";
 
 const QUIET = 500; // milliseconds before a call counts as slow
 
-// Fill an element with role="status".
-export function notice(element) {
+// Fill an element with role="status"; `slow` is said of a call that takes longer than a moment.
+export function notice(element, slow = "Still working…") {
   let timer = 0;
   let again = null;
 
@@ -23,10 +23,10 @@ export function notice(element) {
     element.replaceChildren(make("span", { class: "spinner", "aria-hidden": "true" }), line);
   }
 
-  // Say so if it takes longer than a moment; an older message stays until then.
-  function working(line = "Still working…") {
+  // A call began; an older message stays until it is slow.
+  function working() {
     clearTimeout(timer);
-    if (element.dataset.kind !== "waiting") timer = setTimeout(() => waiting(line), QUIET);
+    if (element.dataset.kind !== "waiting") timer = setTimeout(() => waiting(slow), QUIET);
   }
 
   function problem(error, retry) {

@@ -155,7 +155,7 @@ const standing = (place, all) =>
 
 // The service counts the pictures of an upload from 0; whoever chose them knows them by name.
 function named(error, sent) {
-  const line = error.message.replace(/^picture (\d+)(?=:)/, (all, n) => sent[n]?.name ?? all);
+  const line = error.message.replace(/^Picture (\d+)(?=:)/, (all, n) => sent[n]?.name ?? all);
   return new Problem(line, error.status);
 }
 

@@ -92,7 +92,7 @@ export function rank(changed) {
       explaining.stop();
       options.replaceChildren();
       const blank = !shown.text.trim();
-      byId("rank-empty-title").textContent = blank ? "Type a few words" : "No word known here";
+      byId("rank-empty-title").textContent = blank ? "Type a few words" : "No known word in this";
       byId("rank-empty-line").textContent = blank
         ? "The emojis that fit them appear as you type."
         : "The model reads everyday English. Try saying it in other words.";
@@ -100,7 +100,9 @@ export function rank(changed) {
       return;
     }
     // Rows are filled again rather than made anew, so that bars move and nothing flickers.
-    matches.forEach((match, n) => fill(options.children[n] ?? options.appendChild(row()), match, n));
+    matches.forEach((match, n) =>
+      fill(options.children[n] ?? options.appendChild(row()), match, n),
+    );
     while (options.children.length > matches.length) options.lastChild.remove();
     more.hidden = k === MANY || matches.length < k;
     list.reset();

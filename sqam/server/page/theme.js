@@ -6,11 +6,21 @@
   const root = document.documentElement;
   const system = matchMedia("(prefers-color-scheme: dark)");
 
+  // What phones paint around the page.
+  const frames = document.querySelectorAll('meta[name="theme-color"]');
+  const [light, night] = [...frames].map(({ content }) => content);
+  const colours = { light, dark: night };
+
   const dark = () => (root.dataset.theme ?? (system.matches ? "dark" : "light")) === "dark";
+
+  function choose(theme) {
+    root.dataset.theme = theme;
+    for (const frame of frames) frame.content = colours[theme];
+  }
 
   try {
     const chosen = localStorage.getItem(KEY);
-    if (chosen === "light" || chosen === "dark") root.dataset.theme = chosen;
+    if (chosen === "light" || chosen === "dark") choose(chosen);
   } catch {
     // Storage may be forbidden; the system's choice holds then.
   }
@@ -19,7 +29,7 @@
     const button = document.getElementById("theme");
     const show = () => button.setAttribute("aria-pressed", String(dark()));
     button.addEventListener("click", () => {
-      root.dataset.theme = dark() ? "light" : "dark";
+      choose(dark() ? "light" : "dark");
       try {
         localStorage.setItem(KEY, root.dataset.theme);
       } catch {
