@@ -174,8 +174,13 @@ class ClusterJob:
                 ]
                 stalled = self._round(ray, rows, workers, work, moved)
                 left = folder.missing(manifest)
-                if left and (not stalled or len(left) == len(missing)):
-                    raise self._stalled(f"{len(left)} shards are missing and none was finished")
+                if left and not stalled:
+                    raise InputError(
+                        f"the workers have made {len(left)} shards that are not in {self.output!r} "
+                        "here; name an --output that is the same folder on every node"
+                    )
+                if len(left) == len(missing):
+                    raise self._stalled(f"{len(left)} shards are missing, and none was finished")
                 missing = left
 
     def _round(
@@ -253,6 +258,11 @@ class Worker:
             self._task = Ranking(scorer, self._folder.candidates(), work.k)
         except InputError as error:
             self._problem = str(error)
+        except OSError as error:
+            self._problem = (
+                f"cannot read {work.output!r} on {socket.gethostname()!r} ({error}); name an "
+                "--output that is the same folder on every node"
+            )
 
     def __call__(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
         """Make a shard; say what is wrong if it cannot be made."""

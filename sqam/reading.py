@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import os
+import stat
 import sys
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
@@ -163,7 +164,11 @@ class Source:
             before = os.fstat(file.fileno())
             yield self.reader(file, before.st_size)
             after = os.fstat(file.fileno())
-            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            # A named pipe changes all the time.
+            if stat.S_ISREG(before.st_mode) and (before.st_size, before.st_mtime_ns) != (
+                after.st_size,
+                after.st_mtime_ns,
+            ):
                 raise InputError(
                     f"{self.name!r} changed while it was read; run the command again when it is "
                     "whole (with --resume, what is still true of it need not be done again)"

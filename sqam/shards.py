@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import socket
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -268,8 +269,13 @@ def blocks(
             if Source(file.name).compression:
                 return [(*START, None)], ""
             return [(*block.place, block.texts) for block in reader.blocks(texts)], ""
-    except (InputError, OSError) as error:
+    except InputError as error:
         return [], str(error)
+    except OSError as error:
+        return [], (
+            f"cannot read {file.name!r} on {socket.gethostname()!r} ({error}); name an --input "
+            "that every node reaches"
+        )
 
 
 def _opened(address: str) -> tuple[Any, str]:

@@ -249,6 +249,13 @@ def test_a_worker_with_another_model_says_so(begun, tiny):
     assert folder.missing(manifest) == list(manifest.shards)
 
 
+def test_a_worker_that_does_not_reach_the_output_says_so(begun, tiny):
+    tmp_path, manifest, _ = begun
+    worker = Worker(work(tmp_path, tiny, output=str(tmp_path / "elsewhere")))
+    assert "elsewhere' on" in (problem := call(worker, manifest, 0))
+    assert "the same folder on every node" in problem
+
+
 def test_a_worker_tells_of_changed_and_damaged_files(begun, tiny):
     tmp_path, manifest, folder = begun
     worker = Worker(work(tmp_path, tiny))
@@ -371,7 +378,7 @@ def finished(tmp_path: Path) -> int:
     return len(list((tmp_path / "out" / "_shards").glob("part-*.json")))
 
 
-def wait_for(condition, seconds: float = 90) -> None:
+def wait_for(condition, seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it took too long"
@@ -403,7 +410,7 @@ def test_a_worker_and_then_a_node_die(nodes, models, tiny, tmp_path):
     # When the second node is gone two CPUs are left: a worker that cannot be started again has
     # shards that wait for it, until the time-out lets the others have them.
     with subprocess.Popen(
-        command(tmp_path, models, there.address, "--shards", "jsonl", "--timeout", "15"),
+        command(tmp_path, models, there.address, "--shards", "jsonl", "--timeout", "30"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as running:
@@ -415,7 +422,7 @@ def test_a_worker_and_then_a_node_die(nodes, models, tiny, tmp_path):
         wait_for(lambda: finished(tmp_path) >= at + 3 or running.poll() is not None)
         assert running.poll() is None, "it ended before the node died"
         there.cluster.remove_node(there.others[0], allow_graceful=False)
-        out, err = running.communicate(timeout=150)
+        out, err = running.communicate(timeout=300)
     assert (running.returncode, out) == (0, b""), err
     assert b"Traceback" not in err
     check_output(tmp_path, tiny, 180_000)
@@ -436,33 +443,41 @@ def test_interruption_stalls_and_big_files(nodes, models, tiny, tmp_path):
         str(tmp_path / "out"),
         there.address,
         kind="jsonl",
-        timeout=10,
         block=4 * CHUNK_TEXTS,
     )
 
-    def rank():
-        return job.run(tiny["codes"], 3, models / "sqam")
+    def rank(**options):
+        return dataclasses.replace(job, **options).run(tiny["codes"], 3, models / "sqam")
 
     with pytest.raises(InputError, match=r"has 4 CPUs on 2 nodes, .* and 5 are needed"):
-        dataclasses.replace(job, workers=5).run(tiny["codes"], 3, models / "sqam")
-    # Something else has taken every CPU.
+        rank(workers=5)
     ray.init(there.address, log_to_driver=False)
-    taken = ray.remote(num_cpus=2)(threading.Event)
-    takers = [taken.remote() for _ in range(2)]
-    ray.get([taker.is_set.remote() for taker in takers])
-    with pytest.raises(InputError, match=r"no file was looked through for 10 s; .*--timeout"):
-        rank()
-    for taker in takers:
-        ray.kill(taker)
+
+    @contextlib.contextmanager
+    def taken() -> Iterator[None]:
+        """Something else has every CPU."""
+        taker = ray.remote(num_cpus=2)(threading.Event)
+        takers = [taker.remote() for _ in range(2)]
+        ray.get([one.is_set.remote() for one in takers])
+        yield
+        for one in takers:
+            ray.kill(one)
+
+    with taken(), pytest.raises(InputError, match=r"no file was looked through for 10 s; .*--time"):
+        rank(timeout=10)
     assert rank().texts == 40_000
-    ray.shutdown()
     # One file, ten shards: it was ranked by blocks.
     assert finished(tmp_path) == 10
     check_output(tmp_path, tiny, 40_000)
-    # All is there: no cluster is needed. One shard is missing: it alone is made.
-    shard = tmp_path / "out" / "part-00003.jsonl"
+    (tmp_path / "out" / "part-00007.jsonl").unlink()
+    with (
+        taken(),
+        pytest.raises(InputError, match=r"1 shards are missing, and none was finished for 10 s"),
+    ):
+        rank(timeout=10)
+    ray.shutdown()
+    # It alone is made.
     kept = (tmp_path / "out" / "part-00004.jsonl").stat().st_mtime_ns
-    shard.unlink()
     assert rank().texts == 40_000
     assert (tmp_path / "out" / "part-00004.jsonl").stat().st_mtime_ns == kept
     check_output(tmp_path, tiny, 40_000)

@@ -10,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -497,6 +498,14 @@ def test_a_source_that_changes_while_it_is_read(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["in.txt", "out.jsonl.part"]
     run(source, output, resume=True)
     assert texts(output) == ["a", "b", "more"]
+
+
+def test_a_named_pipe_changes_all_the_time(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=("a\nb\n" * 9000,))
+    writer.start()
+    assert run(tmp_path / "pipe", tmp_path / "out.jsonl").texts == 18_000
+    writer.join()
 
 
 def test_resume_when_a_kept_column_changed(tmp_path, monkeypatch):

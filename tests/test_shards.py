@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -99,6 +100,8 @@ def test_blocks(tmp_path):
     (tmp_path / "a.txt.gz").touch()
     (file,) = listed(str(tmp_path / "a.txt.gz"), "/nowhere")
     assert blocks(file, None, (), 2) == ([(0, 0, None)], "")
+    (tmp_path / "a.txt.gz").unlink()
+    assert re.match(r"cannot read '.*a\.txt\.gz' on '.*every node", blocks(file, None, (), 2)[1])
 
 
 def test_a_file_that_changes(tmp_path):
