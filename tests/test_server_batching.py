@@ -48,7 +48,6 @@ def test_what_waits_while_the_thread_works_is_the_next_batch():
         assert await asyncio.gather(first, *others) == [2, 4, 6, 8]
         assert gate.batches == [[1], [2, 3, 4]] and seen == [1, 3] and len(batcher) == 0
         assert await batcher.ask(5) == 10  # and again, after it had nothing to do
-        batcher.close()
 
     run(test())
 
@@ -76,7 +75,6 @@ def test_batches_are_bounded(items, batches):
         assert await asyncio.gather(*asked) == items
         await first
         assert [len(batch) for batch in gate.batches] == [1, *batches]
-        batcher.close()
 
     run(test())
 
@@ -95,7 +93,6 @@ def test_one_who_is_cancelled_does_not_break_the_batch_of_others():
         assert await stays == "stays"
         assert working.cancelled() and left.cancelled()
         assert gate.batches == [["working"], ["stays"]]  # nothing is done for who has left
-        batcher.close()
 
     run(test())
 
@@ -111,7 +108,6 @@ def test_an_item_that_is_wrong_gets_its_error_alone():
         )
         assert found[0] == "good" and found[2] == "fine"
         assert isinstance(found[1], ValueError) and str(found[1]) == "bad"
-        batcher.close()
 
     run(test())
 
@@ -131,7 +127,6 @@ def test_a_batch_that_fails_is_worked_on_one_by_one():
         )
         assert [type(one) for one in found] == [str, str, ZeroDivisionError, str]
         assert await batcher.ask("later") == "later"
-        batcher.close()
 
     run(test())
 
@@ -165,6 +160,5 @@ def test_everybody_gets_his_own(items):
         for batch in gate.batches[1:]:
             assert sum(units for _, units, _ in batch) <= 8
             assert sum(weight for *_, weight in batch) <= 20
-        batcher.close()
 
     run(test())

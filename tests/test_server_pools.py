@@ -28,7 +28,6 @@ def test_work_is_done_in_a_thread_of_the_pool():
             name = await place.run(lambda go_on: threading.current_thread().name)
         assert name.startswith("draw")
         await settled(pool, 0)
-        pool.close()
 
     run(test())
 
@@ -39,7 +38,6 @@ def test_errors_come_back():
         with pytest.raises(ZeroDivisionError), pool.place() as place:
             await place.run(lambda go_on: 1 // 0)
         await settled(pool, 0)
-        pool.close()
 
     run(test())
 
@@ -55,7 +53,6 @@ def test_one_more_is_refused_at_once():
         assert len(pool) == 0  # nothing was run, so nothing is waited for
         with pool.place():
             assert len(pool) == 1
-        pool.close()
 
     run(test())
 
@@ -91,7 +88,6 @@ def test_a_place_stays_taken_while_its_thread_works():
         go.set()
         await settled(pool, 0)
         assert ended == ["stopped"]
-        pool.close()
 
     run(test())
 
@@ -118,6 +114,5 @@ def test_work_that_waits_for_a_thread_is_not_begun_if_nobody_waits_for_it():
         await first
         await settled(pool, 0)
         assert done == [1]
-        pool.close()
 
     run(test())

@@ -1,9 +1,8 @@
 """The routes: a request in, its work to a thread, an answer out."""
 
 import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
@@ -73,11 +72,6 @@ def application(
             raise HTTPException(404)
         return found.answer(request)
 
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        yield
-        api.close()
-
     app = Starlette(
         routes=[
             *api.routes(),
@@ -98,7 +92,6 @@ def application(
             InputError: _refused,
             HTTPException: _not_there,
         },
-        lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # it would send people where the Host header says
     return app
@@ -118,16 +111,10 @@ class Api:
         self._drawing = Pool("draw", settings.drawing_threads, waiting)
         self._imagining = Pool("imagine", 1, waiting)
         self._uploading = Pool("upload", 1, min(waiting, _UPLOADS))
-        self._pools = (self._reading, self._drawing, self._imagining, self._uploading)
         self._emojis = resources.Resource(_json({"emojis": engine.emojis()}), "application/json")
         metrics.watch("rank", lambda: len(self._batcher))
-        for pool in self._pools:
+        for pool in (self._reading, self._drawing, self._imagining, self._uploading):
             metrics.watch(pool.name, pool.__len__)
-
-    def close(self) -> None:
-        """End all threads when they have done what they are at."""
-        for one in (self._batcher, *self._pools):
-            one.close()
 
     def routes(self) -> Iterator[Route]:
         """Yield a route for each call."""

@@ -27,7 +27,7 @@ class _Waiting(Generic[Item]):
 
 
 class Batcher(Generic[Item, Found]):
-    """One thread that answers what waits, together.
+    """One thread, which ends with it, that answers what waits, together.
 
     Args:
         work: items to their results, in order, in the thread; an exception among the results is
@@ -74,10 +74,6 @@ class Batcher(Generic[Item, Found]):
             self._running = asyncio.create_task(self._answer_all())
         found: Found = await waiting.answer
         return found
-
-    def close(self) -> None:
-        """End the thread when it has done what it is at."""
-        self._thread.shutdown(wait=False)
 
     async def _answer_all(self) -> None:
         try:

@@ -17,7 +17,7 @@ class StoppedError(Exception):
 
 
 class Pool:
-    """Some threads and the places before them; for the event loop's thread.
+    """Some threads, which end with it, and the places before them; for the event loop's thread.
 
     Args:
         name: what the threads do, a verb.
@@ -50,10 +50,6 @@ class Pool:
             yield place
         finally:
             place.leave(self._free)
-
-    def close(self) -> None:
-        """End the threads when they have done what they are at."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _free(self) -> None:
         self._taken -= 1

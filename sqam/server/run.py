@@ -66,7 +66,7 @@ def serve(
             app,
             http=Connection,
             ws="none",
-            lifespan="on",
+            lifespan="off",
             log_config=None,
             access_log=False,
             proxy_headers=False,
