@@ -32,7 +32,7 @@ from emoji_vae.locations import asset
 from sqam import bulk, shards, writing
 from sqam.bulk import Ranking, Tally
 from sqam.reading import Place, Source
-from sqam.shards import File, Folder, Manifest, Shard, listed, reading
+from sqam.shards import File, Folder, Manifest, Shard, absolute, listed, reading
 
 if TYPE_CHECKING:
     from emoji_vae.codes import EmojiCodes
@@ -135,9 +135,9 @@ class ClusterJob:
                 if manifest is None:
                     manifest = Manifest(made_by, files, self._plan(ray, files))
                     folder.begin(manifest, candidates)
-                work = Work(
-                    self.output, self.kind, self.column, self.keep, k, model, made_by["model"]
-                )
+                # Workers have working folders of their own.
+                output, own = absolute(self.output), model and model.absolute()
+                work = Work(output, self.kind, self.column, self.keep, k, own, made_by["model"])
                 self._rank(ray, folder, manifest, work)
         return folder.end(manifest)
 
@@ -168,7 +168,8 @@ class ClusterJob:
         missing = folder.missing(manifest)
         with command.progress(len(missing), "shards") as moved:
             while missing:
-                workers = min(room(_cpus(ray), self.workers), len(missing))
+                there = room(_cpus(ray), None)
+                workers = min(there, self.workers or there, len(missing))
                 rows = [
                     {"shard": json.dumps([shard, manifest.files[shard.file]])} for shard in missing
                 ]

@@ -194,7 +194,7 @@ class Job:
                 if not line.endswith(b"\n"):  # the interruption tore it
                     break
                 texts += 1
-                finished.append((line, self._finished(line, record, texts)))
+                finished.append((line, self._finished(line, record, texts, task)))
             if len(finished) < len(chunk):
                 rest = itertools.chain([chunk], found)
                 break
@@ -223,18 +223,19 @@ class Job:
         partial.truncate()
         return rest
 
-    def _finished(self, line: bytes, record: Record, number: int) -> Mapping[str, Any]:
+    def _finished(self, line: bytes, record: Record, number: int, task: Task) -> Mapping[str, Any]:
         """Return a result that was read back, if it is this text's."""
-        text = record.text if self._as_lines else mended(record.text)
         try:
-            result: Mapping[str, Any] = json.loads(line)
-            same = result["text"] == text
-            if self.keep:
-                kept = json.loads(mended(json_line(record.kept)))
-                same = same and all(result[name] == value for name, value in kept.items())
-        except (ValueError, TypeError, KeyError) as error:
-            raise self._foreign(f"its line {number} is not what this one writes") from error
-        if not same:
+            result = json.loads(line)
+        except (ValueError, RecursionError):
+            result = None
+        # What is kept and what is found have names of their own.
+        names = {*record.kept, *task.made.__annotations__}
+        if not (isinstance(result, dict) and result.keys() == names):
+            raise self._foreign(f"its line {number} is not what this one writes")
+        text = record.text if self._as_lines else mended(record.text)
+        kept = json.loads(mended(json_line(record.kept))) if record.kept else {}
+        if any(result[name] != value for name, value in {**kept, "text": text}.items()):
             raise self._foreign(f"text {number} of {self.source!r} is another by now")
         return result
 

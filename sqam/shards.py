@@ -278,6 +278,11 @@ def blocks(
         )
 
 
+def absolute(address: str) -> str:
+    """Return an address that means the same everywhere."""
+    return address if "://" in address else os.path.abspath(address)
+
+
 def _opened(address: str) -> tuple[Any, str]:
     """Return the file system of an address, as fsspec has it, and the path there."""
     try:
@@ -287,7 +292,7 @@ def _opened(address: str) -> tuple[Any, str]:
     except ImportError as error:
         raise MissingExtraError("what reads and writes for a cluster", "cluster") from error
     if "://" not in address:
-        return LocalFileSystem(), os.path.abspath(address)
+        return LocalFileSystem(), absolute(address)
     try:
         found, path = fsspec.core.url_to_fs(address)
         return found, str(path)

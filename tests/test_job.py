@@ -287,7 +287,13 @@ def no_result(folder):
     (folder / "out.jsonl.part").write_text("[1]\n")
 
 
-@pytest.mark.parametrize("spoil", [other_texts, fewer_texts, no_json, no_result])
+def result_of_another_task(folder):
+    (folder / "out.jsonl.part").write_text('{"text": "", "emojified": "", "insertions": []}\n')
+
+
+@pytest.mark.parametrize(
+    "spoil", [other_texts, fewer_texts, no_json, no_result, result_of_another_task]
+)
 def test_resume_of_another_run_is_refused(interrupted, spoil):
     spoil(interrupted)
     before = (interrupted / "out.jsonl.part").read_bytes()

@@ -12,7 +12,7 @@ import pytest
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError, MissingExtraError
 from sqam.bulk import Tally
-from sqam.shards import File, Folder, Manifest, Shard, blocks, listed, reading
+from sqam.shards import File, Folder, Manifest, Shard, absolute, blocks, listed, reading
 
 pytest.importorskip("fsspec", reason="needs the extra cluster")
 
@@ -50,7 +50,8 @@ def test_relative_paths_are_the_same_everywhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(Path("in.txt"))
     (file,) = listed("in.txt", "out")
-    assert file.name == str(tmp_path / "in.txt")
+    assert file.name == absolute("in.txt") == str(tmp_path / "in.txt")
+    assert absolute("s3://bucket/in.txt") == "s3://bucket/in.txt"
 
 
 def test_the_output_is_no_input(tmp_path):
