@@ -69,6 +69,7 @@ WRITTEN_BY = {
     "five-classes.json": "five_classes",
     "peers.json": "evaluate --own test",
     "second-reading.json": "evaluate --queries assets/second-reading.jsonl",
+    "server.json": "benchmark_server",
     "sqam.json": "train_sqam",
     "tweeteval.json": "tweeteval",
     "unseen.json": "train_sqam --set before=14",
@@ -242,6 +243,12 @@ def _cold(label: str, name: str, form: str) -> Row:
     figures = (Figure("benchmark.json", f"cold start/{name}/{k}", form)
                for k in ("median", "least", "most"))  # fmt: skip
     return Row(label, f"cold start, {name}", tuple(figures))
+
+
+def _load(label: str, path: str, form: str) -> Row:
+    figures = (Figure("server.json", f"{phase}/{path}", form)
+               for phase in ("first", "overload", "afterwards"))  # fmt: skip
+    return Row(label, None, tuple(figures))
 
 
 SYSTEMS = ("sqam", "popular", "tfidf", "minilm-names", "minilm-keywords", "emoogle")
@@ -613,6 +620,28 @@ TABLES = (
             Row("one sentence with the model open, one core, milliseconds; what 99 % stay below",
                 None, (Figure("benchmark.json", f"{_OPEN}/median", "2"), None,
                        Figure("benchmark.json", f"{_OPEN}/99 %", "2"))),
+        ),
+    ),
+    Table(
+        "The service under load",
+        "`sqam serve`, asked over loopback by a second process to rank all emojis for one text "
+        "after the other, at even times whether earlier requests have been answered or not: at "
+        "the rate that it should bear, at five times that, where what is too much is turned away, "
+        "and at the first rate again. Both processes share the processors. Times hold for the "
+        "machine at hand alone.",
+        None,
+        ("first", "overload", "afterwards"),
+        (
+            _load("requests a second", "requests a second", "0"),
+            _load("answered with 200 a second", "answered with 200 a second", "1"),
+            _load("neither 200 nor 429", "errors", "0"),
+            _load("milliseconds to a 200: median", "milliseconds/median", "1"),
+            _load("what 99 % stay below", "milliseconds/99 %", "1"),
+            Row("seconds to full speed after the overload", None,
+                (None, None, Figure("server.json", "seconds to full speed", "1"))),
+            Row("memory, MB: before, after the first, after the overload", None,
+                tuple(Figure("server.json", f"megabytes/{when}", "0")
+                      for when in ("before", "after the first", "after the overload"))),
         ),
     ),
 )  # fmt: skip

@@ -5,6 +5,8 @@ import http.client
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +17,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 pytest.importorskip("uvicorn", reason="needs the extra serve")
 
@@ -92,6 +95,28 @@ def test_it_ranks(server):
     assert json.loads(body)["results"][0]["matches"][0]["emoji"] == "🍕"
     assert "Server" not in headers
     assert server.ask("/readyz")[0] == server.ask("/")[0] == 200
+
+
+CURLS = re.findall(r"^curl .+$", (ROOT / "README.md").read_text("utf-8"), flags=re.MULTILINE)
+
+
+def test_the_readme_shows_calls():
+    assert len(CURLS) == 5
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.parametrize("line", CURLS)
+def test_the_readme_shows_what_works(server, line, tmp_path):
+    for name in ("sun.png", "logo.png"):
+        Image.new("RGB", (64, 48), "orange").save(tmp_path / name)
+    assert "http://127.0.0.1:8000/v1/" in line
+    line = line.replace("127.0.0.1:8000", "{}:{}".format(*server.address))
+    done = subprocess.run(
+        [*shlex.split(line), "--silent", "--fail"], cwd=tmp_path, capture_output=True, timeout=300
+    )
+    assert done.returncode == 0
+    (found,) = (one for one in json.loads(done.stdout).values() if isinstance(one, list))
+    assert len(found) == (1 if '"text"' in line else 2)
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
