@@ -24,8 +24,8 @@ MAY_IMPORT = {
     "pipelines": {"emoji_vae", "sqam", "pipelines"},
 }
 KERAS = {"keras", "tensorflow", "tf2onnx", "jax", "torch"}
-# They define and export the Keras networks, and are imported by pipelines alone.
-TRAINING = {"emoji_vae/model.py", "sqam/model.py", "sqam/export.py"}
+# They define, tune and export the Keras networks, and are imported by pipelines alone.
+TRAINING = {"emoji_vae/model.py", "sqam/model.py", "sqam/export.py", "sqam/finetune.py"}
 PICKLES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 
 
