@@ -352,6 +352,12 @@ class SQAM(keras.Model):
             x = layer(x)
         return unit(x)
 
+    @property
+    def pooling_layers(self) -> list[layers.Layer]:
+        """Those of `pooled` that can be trained, from the first to the last."""
+        attention = [] if self.attention is None else [self.attention]
+        return [self.lstm, *self.convolutions, *attention]
+
     def pooled(self, vectors: Any, written: Any) -> tuple[Any, Any]:
         """Return what the dense layers read of sentences, and where the attention looks.
 

@@ -24,8 +24,8 @@ MAY_IMPORT = {
     "pipelines": {"emoji_vae", "sqam", "pipelines"},
 }
 KERAS = {"keras", "tensorflow", "tf2onnx", "jax", "torch"}
-# They define and export the Keras networks, and are imported by pipelines alone.
-TRAINING = {"emoji_vae/model.py", "sqam/model.py", "sqam/export.py"}
+# They define, tune and export the Keras networks, and are imported by pipelines alone.
+TRAINING = {"emoji_vae/model.py", "sqam/model.py", "sqam/export.py", "sqam/finetune.py"}
 # They bring what the extra "serve" does, and are imported by the sub-command `serve` alone.
 SERVER = "sqam/server/"
 SERVE = {"starlette", "pydantic", "pydantic_core", "uvicorn", "python_multipart"}
