@@ -867,20 +867,23 @@ def test_pictures_are_ranked_for_a_sentence(visit):
     expect(rows).to_have_count(0)
 
 
+PASTE = """([base64, text, target]) => {
+  const data = new DataTransfer();
+  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  data.items.add(new File([bytes], "image.png", { type: "image/png" }));
+  if (text) data.setData("text/plain", text);
+  const options = { clipboardData: data, bubbles: true, cancelable: true };
+  return document.querySelector(target).dispatchEvent(new ClipboardEvent("paste", options));
+}"""
+
+
 @needs_browser
 def test_pasted_pictures_are_ranked(visit):
     page = visit().open("#pictures?q=" + quote("good morning"))
-    page.evaluate(
-        """(base64) => {
-          const data = new DataTransfer();
-          const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
-          data.items.add(new File([bytes], "image.png", { type: "image/png" }));
-          document.dispatchEvent(
-            new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }),
-          );
-        }""",
-        base64.b64encode(png((200, 30, 30))).decode(),
-    )
+    picture = base64.b64encode(png((200, 30, 30))).decode()
+    # A text that comes with a picture of it goes where it is pasted.
+    assert page.evaluate(PASTE, [picture, "a text", "#pictures-text"])
+    assert not page.evaluate(PASTE, [picture, "", "body"])
     expect(page.locator("#pictures-list .upload")).to_have_count(1)
 
 

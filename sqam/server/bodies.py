@@ -41,6 +41,8 @@ async def json_body(request: Request, model: type[Read], limit: int) -> Read:
         content += chunk
     try:
         body = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
+        if rb"\ud" in content.lower():
+            body = _mended(body)
     except RecursionError as error:
         raise ProblemError(400, "the body is nested too deeply; send flat JSON") from error
     except ValueError as error:
@@ -48,8 +50,6 @@ async def json_body(request: Request, model: type[Read], limit: int) -> Read:
         raise ProblemError(400, f"the body is no JSON ({said[:100]}); mend it") from error
     if not isinstance(body, dict):
         raise ProblemError(422, "the body is no JSON object; send one", [])
-    if rb"\ud" in content.lower():
-        body = _mended(body)
     return _checked(model, body)
 
 

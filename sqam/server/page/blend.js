@@ -135,6 +135,7 @@ export function blend(changed) {
         byId("blend-draft").hidden = finished;
         fillNearest(byId("blend-nearest"), nearest);
         link.href = png;
+        link.hidden = false;
         link.download = fileName(one.name, "and", other.name);
         if (finished) announce(`Drawn. Nearest: ${names(nearest)}.`);
       },

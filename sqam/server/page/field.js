@@ -45,6 +45,7 @@ export function field(element, { onInput, onEnter, onDown }) {
   fit();
 
   return {
+    element,
     value: () => element.value,
     set(value) {
       element.value = value;

@@ -53,6 +53,8 @@ export function pictures(changed, sentence) {
   });
   addEventListener("paste", (event) => {
     if (panel.hidden || !event.clipboardData?.files.length) return;
+    // Some programs copy a text with a picture of it; whoever pastes into the field means the text.
+    if (event.target === text.element && event.clipboardData.getData("text/plain")) return;
     event.preventDefault();
     add(event.clipboardData.files);
   });
