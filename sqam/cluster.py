@@ -388,7 +388,7 @@ def _connected(address: str) -> Iterator[Any]:
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(unreachable) from error
-    # Ray prints what it has to say of dead workers, to the very end; standard output is for results.
+    # Ray prints what it has to say of dead workers, to the end; standard output is for results.
     with contextlib.redirect_stdout(sys.stderr):
         try:
             yield ray
