@@ -388,12 +388,12 @@ def _connected(address: str) -> Iterator[Any]:
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(unreachable) from error
-    try:
-        # Ray prints what it has to say of dead workers; standard output is for results.
-        with contextlib.redirect_stdout(sys.stderr):
+    # Ray prints what it has to say of dead workers, to the end; standard output is for results.
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
             yield ray
-    finally:
-        ray.shutdown()
+        finally:
+            ray.shutdown()
 
 
 def _cpus(ray: Any) -> list[int]:
