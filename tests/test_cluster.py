@@ -404,20 +404,23 @@ def test_a_worker_and_then_a_node_die(nodes, models, tiny, tmp_path):
     # When the second node is gone two CPUs are left: a worker that cannot be started again has
     # shards that wait for it, until the time-out lets the others have them.
     options = ["--input", "in", "--output", "out", "-k", "3", "--model", models.name]
-    options += ["--cluster", there.address, "--shards", "jsonl", "--timeout", "30"]
+    options += ["--cluster", there.address, "--shards", "jsonl", "--timeout", "40"]
     with subprocess.Popen(
         [sys.executable, "-m", "sqam.cli", "rank", *options],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as running:
-        wait_for(lambda: finished(tmp_path) >= 3 or running.poll() is not None)
-        victims = there.workers()
-        assert victims and running.poll() is None
-        os.kill(victims[0], signal.SIGKILL)
-        at = finished(tmp_path)
-        wait_for(lambda: finished(tmp_path) >= at + 3 or running.poll() is not None)
-        assert running.poll() is None, "it ended before the node died"
+
+        def wait_for_shards(more: int) -> None:
+            wanted = finished(tmp_path) + more
+            wait_for(lambda: finished(tmp_path) >= wanted or running.poll() is not None)
+            assert running.poll() is None, f"it ended too early: {running.communicate()}"
+
+        wait_for_shards(3)
+        wait_for(there.workers)
+        os.kill(there.workers()[0], signal.SIGKILL)
+        wait_for_shards(3)
         there.cluster.remove_node(there.others[0], allow_graceful=False)
         out, err = running.communicate(timeout=300)
     assert (running.returncode, out) == (0, b""), err
