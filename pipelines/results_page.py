@@ -356,8 +356,8 @@ TABLES = (
         "Ranking all emojis for a text",
         "The share of held-out texts for which a right emoji is first, or among the first 10. The "
         "figures beside are hit@10 of all-MiniLM-L6-v2 and TF-IDF on names and keywords, and of "
-        "popularity, on other texts of the same kinds and over 1,914 emojis. What ships is compact: "
-        "its question network is in int8.",
+        "popularity, on other texts of the same kinds and over 1,914 emojis. What ships is "
+        "compact: its question network is in int8.",
         BEFORE,
         ("hit@1", "hit@10", "hit@1 before int8", "hit@10 before int8"),
         (
