@@ -237,10 +237,10 @@ def test_the_ranking_follows_what_is_typed(visit, scorer, codes):
 
 
 @needs_browser
-def test_quick_typing_asks_seldom(visit):
+def test_quick_typing_asks_seldom(visit, scorer, codes):
     one = visit()
     page = one.open()
-    page.wait_for_load_state("networkidle")
+    wait_for_first(page, best(scorer, codes, EXAMPLE)[0].name)
     before = one.calls("/v1/rank")
     page.evaluate(
         """() => {
@@ -748,7 +748,8 @@ def test_two_emojis_are_blended(visit):
     expect(page.locator("#blend-nearest li")).to_have_count(3)
 
     # A slider that moves shows drafts; let go, it shows the finished drawing.
-    page.wait_for_load_state("networkidle")
+    save = page.get_by_role("link", name="Download PNG")
+    expect(save).to_have_attribute("download", "red-heart-and-pizza.png")
     bodies.clear()
     share = page.get_by_role("slider", name="How far from the first to the second")
     share.evaluate("(slider) => { slider.value = 30; slider.dispatchEvent(new Event('input')); }")
@@ -779,7 +780,7 @@ def test_two_emojis_are_blended(visit):
     expect(sliders.nth(4)).to_have_value(str(start))
 
     with page.expect_download() as downloaded:
-        page.get_by_role("link", name="Download PNG").click()
+        save.click()
     assert downloaded.value.suggested_filename == "red-heart-and-pizza.png"
 
 
@@ -789,7 +790,7 @@ def test_a_morph_plays_and_leads_to_its_frames(visit):
     strip = page.locator("#blend-strip button")
     expect(strip).to_have_count(8)
     expect(strip.first).to_have_attribute("aria-current", "true")
-    page.wait_for_load_state("networkidle")
+    expect(page.locator("#blend-download")).to_be_visible()
     still = page.locator("#blend-picture").get_attribute("src")
     play = page.get_by_role("button", name="Play the morph")
     play.click()
