@@ -4,9 +4,9 @@
     python -m pipelines.train_sqam --seeds 0 1 2 3 4       # mean and spread; ships the best
     python -m pipelines.train_sqam --preset 2017 --output build/sqam-2017
 
-What ships is the kept seed's model made compact (``sqam.export.compact``); the results file has
-the figures of all seeds before and after that. An interrupted run goes on where it stopped when the
-same command is given again.
+The results file also has the figures of all seeds in their compact form (``sqam.export.compact``),
+which does not ship. An interrupted run goes on where it stopped when the same command is given
+again.
 """
 
 import dataclasses
@@ -689,6 +689,15 @@ def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def install(model: Path, output: Path) -> None:
+    """Copy an exported model's files to the folder ``output``, each whole or not at all."""
+    output.mkdir(parents=True, exist_ok=True)
+    # The configuration last: it tells what the other files are.
+    for file in sorted(model.iterdir(), key=lambda file: file.suffix == ".json"):
+        with replacing(output / file.name) as copy:
+            copy.write(file.read_bytes())
+
+
 def settings_from(preset: str, changes: Sequence[str]) -> TrainSettings:
     """Read ``NAME=VALUE`` changes (VALUE as in JSON, else a string) to a preset's settings.
 
@@ -796,7 +805,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     "runs": runs,
                 },
             )
-        compact(folders[best["seed"]], arguments.output)
+        install(folders[best["seed"]], arguments.output)
         for name, figures in summary([each["held-out"] for each in runs]).items():
             cells = [
                 f"{figure} {value['mean']:.3f}" + (f" ± {value['sd']:.3f}" if value["sd"] else "")

@@ -270,8 +270,9 @@ def compact(folder: Path, output: Path) -> None:
     """Write an exported model anew with the question network in int8: smaller, and quicker to run.
 
     The matrices of its LSTM and of its dense layers are quantized column by column, what goes into
-    them as it comes (ONNX Runtime's dynamic quantization). What that does to the cosines is for the
-    caller to measure. A compact model stays as it is.
+    them as it comes (ONNX Runtime's dynamic quantization). The steps of the latter are those of the
+    whole batch, so a sentence's cosines come to depend a little on the sentences beside it: good for
+    bulk, where that does not matter, and not for what ships. A compact model stays as it is.
 
     Args:
         folder: what ``export`` wrote.
