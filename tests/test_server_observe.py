@@ -109,6 +109,9 @@ def test_the_level_of_the_log(quick_engine, monkeypatch):
 
 
 def test_exceptions_and_odd_values_fit_on_a_line(monkeypatch):
+    # Pytest's own handlers would keep what no report of a parallel run can hold.
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+
     def work():
         try:
             raise ValueError("a\nb\ud800\x1b[31m")
