@@ -1,7 +1,12 @@
-"""Vectors of texts by all-MiniLM-L6-v2 as it is, kept on disk (Wang et al.: MiniLM, 2020)."""
+"""Vectors of texts by all-MiniLM-L6-v2 as it is, kept on disk (Wang et al.: MiniLM, 2020).
 
+python -m pipelines.minilm < texts.json   # a list of them, for what loads TensorFlow later
+"""
+
+import argparse
 import io
 import json
+import subprocess
 import sys
 import tempfile
 import zipfile
@@ -11,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from emoji_vae.command import Parser, run
 from emoji_vae.errors import InputError, MissingExtraError
 from emoji_vae.files import replacing
 from pipelines import sources
@@ -73,3 +79,49 @@ def _encoded(texts: Sequence[str], cache: Path) -> np.ndarray:
         part = list(texts[at : at + 512])
         found.append(encoder.encode(part, normalize_embeddings=True, show_progress_bar=False))
     return np.concatenate(found).astype(np.float16)
+
+
+def in_a_process(texts: Sequence[str], cache: Path, folder: Path) -> np.ndarray:
+    """Return what `encode` does, having texts encoded in a process without TensorFlow.
+
+    Raises:
+        InputError: as `encode`, or the process failed.
+    """
+    command = [sys.executable, "-m", "pipelines.minilm", "--cache", str(cache)]
+    done = subprocess.run(
+        [*command, "--folder", str(folder)],
+        input=json.dumps(list(texts)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        check=False,
+    )
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["no message"]
+        raise InputError(f"cannot encode texts by MiniLM: {said[-1]}")
+    return encode(texts, cache, folder)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Encode the texts of a JSON list on standard input and keep them; return the exit code."""
+    parser = Parser(prog="python -m pipelines.minilm", description=__doc__)
+    add = parser.add_argument
+    add("--cache", type=Path, default=sources.CACHE, help="folder of downloaded packages")
+    add("--folder", type=Path, default=FOLDER, help="where vectors are kept")
+    return run(parser.prog, lambda: _work(parser.parse_args(argv)))
+
+
+def _work(options: argparse.Namespace) -> None:
+    try:
+        texts = json.loads(sys.stdin.buffer.read())
+    except ValueError as error:
+        raise InputError(
+            f"standard input holds no JSON ({error}); write a list of texts"
+        ) from error
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise InputError("standard input holds no list of texts; write one as JSON")
+    print(f"{len(encode(texts, options.cache, options.folder)):,} texts in {options.folder}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -90,6 +90,9 @@ class FineTuneSettings:
     """The same where one layer is."""
     new_rate: float = 0.003
     """The same for "new"."""
+    last_factor: float = 10.0
+    """How much faster than the others the last layer learns where it is new and they are not: in
+    "full"."""
     dropout: float = 0.3
     """On the features, in training."""
     word_dropout: float = 0.1
@@ -117,7 +120,7 @@ class FineTuneSettings:
         for name in counts:
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("learning_rate", "layer_rate", "new_rate"):
+        for name in ("learning_rate", "layer_rate", "new_rate", "last_factor"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be above 0")
         for name in ("dropout", "word_dropout", "validation"):
@@ -413,29 +416,44 @@ def _fitted(
         return found
 
     known = [bool(text) for text in ids]
-    kernel, bias, strength = _regression(
-        read(ids)[known], task.correct[known], task.weights[known], read(held), task,
-        settings.strengths,
+    kernel, bias, strength = best_layer(
+        read(ids)[known], task.correct[known], task.weights[known], read(held),
+        task.held_correct, task.multi_label, settings.strengths,
     )  # fmt: skip
     return Head(mean, scale, kernel, bias), strength
 
 
-def _regression(
+def best_layer(
     features: Any,
     correct: np.ndarray,
     weights: np.ndarray,
     held: Any,
-    task: _Task,
+    held_correct: np.ndarray,
+    multi_label: bool,
     strengths: Sequence[float],
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Fit logistic regressions; return kernel, bias and strength of that which validates best."""
-    if not len(task.held):
+    """Fit logistic regressions of several strengths, and take that which validates best.
+
+    Args:
+        features: float (n, width), dense or sparse.
+        correct: float32 (n, classes), 0 or 1.
+        weights: float32 (n, classes), how much each of these counts.
+        held: float (m, width), of the validation texts.
+        held_correct: float32 (m, classes). Without any (m is 0) the middle strength is taken.
+        multi_label: whether a row of ``correct`` may hold no 1 or several.
+        strengths: inverses of the L2 penalty, ``LogisticRegression``'s C.
+
+    Returns:
+        Kernel, float32 (width, classes), bias, float32 (classes,), and the strength.
+    """
+    if not len(held_correct):
         strengths = sorted(strengths)[len(strengths) // 2 :][:1]
     best: tuple[float, np.ndarray, np.ndarray, float] | None = None
     for strength in strengths:
-        kernel, bias = _layer(features, correct, weights, task.multi_label, strength)
-        logits = held @ kernel + bias
-        loss = _scaled(logits, task.held_correct, task.multi_label)[1] if len(task.held) else 0.0
+        kernel, bias = _layer(features, correct, weights, multi_label, strength)
+        loss = 0.0
+        if len(held_correct):
+            loss = calibrated(held @ kernel + bias, held_correct, multi_label)[1]
         if best is None or loss < best[0]:
             best = (loss, kernel, bias, strength)
     assert best is not None  # there is a strength
@@ -477,8 +495,8 @@ def _losses(logits: np.ndarray, correct: np.ndarray, multi_label: bool) -> float
     return float(losses.sum(axis=1).mean())
 
 
-def _scaled(logits: np.ndarray, correct: np.ndarray, multi_label: bool) -> tuple[float, float]:
-    """Return the factor by which logits fit best, and the loss with it.
+def calibrated(logits: np.ndarray, correct: np.ndarray, multi_label: bool) -> tuple[float, float]:
+    """Return the factor by which logits fit best, and the loss with it: nats a text.
 
     A network that is trained on grows too sure of itself long before it orders texts worse (Guo et
     al.: On Calibration of Modern Neural Networks, ICML 2017); without this its loss would say that
@@ -494,7 +512,7 @@ def _finished(made: Classifier, task: _Task, settings: FineTuneSettings) -> Clas
     if not task.held:
         return made
     logits = made.logits(task.held)
-    scale, loss = _scaled(logits, task.held_correct, task.multi_label)
+    scale, loss = calibrated(logits, task.held_correct, task.multi_label)
     found = probabilities(scale * logits, task.multi_label)
     made.thresholds = best_thresholds(found, task.held_correct, settings.trust)
     grams = None if made.head.grams is None else scale * made.head.grams
@@ -521,9 +539,10 @@ def _widened(classifier: Classifier, task: _Task, settings: FineTuneSettings) ->
         return sparse.csr_matrix((values, columns, starts), shape=(len(rows), len(ngrams.names)))
 
     held = read(task.held)
-    grams, bias, _ = _regression(
-        read(task.texts), task.correct, task.weights, held, task, _GRAM_STRENGTHS
-    )
+    grams, bias, _ = best_layer(
+        read(task.texts), task.correct, task.weights, held, task.held_correct,
+        task.multi_label, _GRAM_STRENGTHS,
+    )  # fmt: skip
     head = dataclasses.replace(classifier.head, grams=None)
     share = 0.5
     if task.held:
@@ -536,7 +555,7 @@ def _widened(classifier: Classifier, task: _Task, settings: FineTuneSettings) ->
         size = float(deep.std() / max(wide.std(), 1e-9))
         grams, bias = size * grams, size * bias
         wide = size * wide
-        share = min(_SHARES, key=lambda share: _scaled(
+        share = min(_SHARES, key=lambda share: calibrated(
             (1 - share) * deep + share * wide, task.held_correct, task.multi_label
         )[1])  # fmt: skip
     made = Classifier(
@@ -654,6 +673,7 @@ class _Step(NamedTuple):
         epochs: at most.
         rate: at first.
         runs: of it, whose weights are averaged.
+        factor: how much faster the last of the layers learns.
     """
 
     name: str
@@ -661,6 +681,7 @@ class _Step(NamedTuple):
     epochs: int
     rate: float
     runs: int = 1
+    factor: float = 1.0
 
 
 def _steps(network: _Network, strategy: str, settings: FineTuneSettings) -> list[_Step]:
@@ -669,7 +690,7 @@ def _steps(network: _Network, strategy: str, settings: FineTuneSettings) -> list
         return [_Step("all", every, settings.new_epochs, settings.new_rate)]
     everything = _Step("all", every, settings.epochs, settings.learning_rate, settings.runs)
     if strategy == "full":
-        return [everything]
+        return [everything._replace(factor=settings.last_factor)]
     alone = [
         _Step(layer.name, [layer], settings.layer_epochs, settings.layer_rate)
         for layer in every[:-1]  # the last one was fitted before
@@ -829,9 +850,10 @@ class _Trainer:
         network, optimizer, batch = self._network, self._optimizer, self._batch
         for variable, value in zip(optimizer.variables, self._beginning, strict=True):
             variable.assign(value)
-        trained = {id(v) for layer in step.layers for v in layer.trainable_variables}
+        factors = {id(v): 1.0 for layer in step.layers for v in layer.trainable_variables}
+        factors |= {id(v): step.factor for v in step.layers[-1].trainable_variables}
         for variable, factor in zip(network.trainable_variables, optimizer.factors, strict=True):
-            factor.assign(float(id(variable) in trained))
+            factor.assign(factors.get(id(variable), 0.0))
         rng = np.random.default_rng(seed)
         state = network.seed_generator.state
         state.assign(rng.integers(0, 2**31, size=2).astype(state.dtype))
@@ -867,7 +889,7 @@ class _Trainer:
             part = np.resize(self._held[start : start + size], (size, self._held.shape[1]))
             parts.append(self._network.predict_on_batch(part)[: n - start])
         logits = np.concatenate(parts)
-        return _scaled(logits, self._task.held_correct, self._task.multi_label)[1]
+        return calibrated(logits, self._task.held_correct, self._task.multi_label)[1]
 
     def _weights(self) -> list[np.ndarray]:
         return [ops.convert_to_numpy(value) for value in self._network.trainable_variables]

@@ -482,7 +482,7 @@ def test_the_scale_that_fits():
     # 3/4, so that s = log(3) / 2 = 0.55, and it is -(3 log(3/4) + log(1/4)) / 4 = 0.562.
     logits = np.array([[0.0, 2.0], [0.0, 2.0], [2.0, 0.0], [2.0, 0.0]]) / 2 * 2
     correct = np.array([[0, 1], [0, 1], [1, 0], [0, 1]])
-    scale, loss = module._scaled(logits, correct, False)
+    scale, loss = module.calibrated(logits, correct, False)
     assert scale == pytest.approx(0.55, abs=0.04) and loss == pytest.approx(0.562, abs=0.002)
     # Of several labels: both classes of one text at even odds cost log(2) each.
     zeros = np.zeros((1, 2))

@@ -26,6 +26,7 @@ COMMANDS = [
     "teacher",
     "train_sqam",
     "train_vae",
+    "transfer",
     "tweeteval",
 ]
 
