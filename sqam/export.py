@@ -271,8 +271,8 @@ def compact(folder: Path, output: Path) -> None:
 
     The matrices of its LSTM and of its dense layers are quantized column by column, what goes into
     them as it comes (ONNX Runtime's dynamic quantization). The steps of the latter are those of the
-    whole batch, so a sentence's cosines come to depend a little on the sentences beside it: good for
-    bulk, where that does not matter, and not for what ships. A compact model stays as it is.
+    whole batch, so a sentence's cosines come to depend a little on the sentences beside it; that is
+    why no such model ships. A compact model stays as it is.
 
     Args:
         folder: what ``export`` wrote.
