@@ -17,8 +17,8 @@ from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
 from sqam import bulk
-from sqam.job import Job
 from sqam.emojify import MIN_SCORE, Emojified, Emojifying, Insertion, check, emojify, sentences
+from sqam.job import Job
 from sqam.scorer import Match, Scorer
 
 ROOT = Path(__file__).resolve().parent.parent
