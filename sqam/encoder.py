@@ -107,7 +107,11 @@ class Encoder:
         self._network = open_model_network(
             folder / "question.onnx", ["vectors", "lengths"], threads, graph
         )
-        self._widths = {node.name: node.shape[-1] for node in self._network.get_outputs()}
+        first, *others = self._network.get_outputs()
+        # Keras's own export calls it otherwise, and airline's models are such.
+        self._names = {"unit_vectors": first.name, **{node.name: node.name for node in others}}
+        self._widths = {"unit_vectors": first.shape[-1]}
+        self._widths |= {node.name: node.shape[-1] for node in others}
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str] | None = None, threads: int = 0) -> Self:
@@ -244,7 +248,7 @@ class Encoder:
         longest = max(map(len, ids), default=0) if self._mask else self.max_tokens
         widths = [longest if name == "attention" else self._widths[name] for name in outputs]
         found = [np.zeros((len(ids), width), dtype=np.float32) for width in widths]
-        for rows, values in self._batches(ids, list(outputs)):
+        for rows, values in self._batches(ids, [self._names[name] for name in outputs]):
             for array, value in zip(found, values, strict=True):
                 array[rows, : value.shape[1]] = value
         return found

@@ -125,7 +125,8 @@ def test_each_code_depends_on_its_own_picture_alone():
     assert np.abs(found - codes).max() > 0.1
     for some in ([0], [19, 3], list(range(20))[::-1]):
         alone = corrected(pictures[some], codes[some], decode, 3)
-        np.testing.assert_allclose(alone, found[some], atol=1e-4)
+        # Some processors sum batches of other sizes in another order; three steps add that up.
+        np.testing.assert_allclose(alone, found[some], atol=2e-3)
 
 
 def test_equal_pictures_have_equal_codes_each_time():
