@@ -311,19 +311,16 @@ def test_no_cluster_answers(tmp_path, tiny):
 class Nodes:
     """A Ray cluster of own processes, which its mark tells from all others."""
 
-    SET = (
-        "PYTHONPATH",
-        "RAY_USAGE_STATS_ENABLED",
-        "RAY_raylet_start_wait_time_s",
-        "SQAM_TEST_CLUSTER",
-    )
-
     def __init__(self, *cpus: int) -> None:
         from ray.cluster_utils import Cluster
 
         self.mark = uuid.uuid4().hex
-        # The workers import what is tested here; a busy machine starts nodes slowly.
-        os.environ.update(zip(self.SET, (str(ROOT), "0", "180", self.mark), strict=True))
+        os.environ.update(
+            # The workers import what is tested here.
+            PYTHONPATH=str(ROOT),
+            RAY_USAGE_STATS_ENABLED="0",
+            SQAM_TEST_CLUSTER=self.mark,
+        )
         options = {"object_store_memory": 10**8, "include_dashboard": False}
         self.cluster = Cluster(
             initialize_head=True, head_node_args={"num_cpus": cpus[0], **options}
@@ -349,8 +346,8 @@ class Nodes:
 @pytest.fixture
 def nodes(monkeypatch) -> Iterator[Any]:
     # What is set here is taken back afterwards.
-    for name in Nodes.SET:
-        monkeypatch.setenv(name, "")
+    for name in ("PYTHONPATH", "RAY_USAGE_STATS_ENABLED", "SQAM_TEST_CLUSTER"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
     began = []
 
     def begin(*cpus: int) -> Nodes:
