@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("keras", reason="needs the extra train")
 
 from conftest import WORDS
+from keras import ops
 
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError
@@ -36,7 +37,15 @@ def write(path, rows, header=("sentence", "label")):
 
 @pytest.mark.parametrize(
     "change",
-    [{"epochs": 0}, {"learning_rate": 0.0}, {"dropout": 1.0}, {"tokens": 0}, {"replay": -1}],
+    [
+        {"epochs": 0},
+        {"learning_rate": 0.0},
+        {"dropout": 1.0},
+        {"tokens": 0},
+        {"replay": -1},
+        {"kept": 1.0},
+        {"kept": -0.1},
+    ],
 )
 def test_settings_out_of_range(change):
     with pytest.raises(InputError, match="must be"):
@@ -69,6 +78,39 @@ def test_tuning_learns_and_begins_anew(tiny):
     np.testing.assert_array_equal(one.model.question_vectors(one.ids(CLASSES)), first)
     one.fit(sentences, seed=1)
     assert np.abs(one.model.question_vectors(one.ids(CLASSES)) - first).max() > 1e-3
+
+
+def test_kept_is_the_mean_of_before_and_after(tiny):
+    sentences = Labelled(CLASSES, np.arange(5))
+    one = tuner(tiny, epochs=3)
+    before = [ops.convert_to_numpy(weight) for weight in one.model.trainable_variables]
+    one.fit(sentences, seed=0)
+    after = [ops.convert_to_numpy(weight) for weight in one.model.trainable_variables]
+    other = tuner(tiny, epochs=3, kept=0.25)
+    other.fit(sentences, seed=0)
+    moved = 0.0
+    for weight, old, new in zip(other.model.trainable_variables, before, after, strict=True):
+        # A quarter of what was, three of what tuning alone makes of it.
+        np.testing.assert_allclose(ops.convert_to_numpy(weight), 0.25 * old + 0.75 * new, atol=1e-6)
+        moved = max(moved, float(np.abs(new - old).max()))
+    assert moved > 0.01
+
+
+def test_what_choices_are_made_by_is_not_trained_on(monkeypatch):
+    book = [
+        ("so good", ["😄", "🎉"]),
+        ("dinner then", ["🍕", "🍴", "🌙"]),  # second is as good as first
+        ("love or joy", ["❤️", "😄"]),  # between two of the five
+        ("a home run", ["🎉", "🏆", "⚾"]),  # not among the best two
+        (" ".join(["long"] * 13), ["😞", "😢"]),
+        ("in training", ["😞", "😢"]),
+    ]
+    monkeypatch.setattr(phrases, "phrasebook", lambda: iter(book))
+    parts = {"so good": "validation", "dinner then": "validation", "in training": "train"}
+    monkeypatch.setattr(phrases, "part", lambda key: parts.get(key, "validation"))
+    found = five_classes.kept_for_choices()
+    assert found.sentences == ["so good", "dinner then"]
+    assert found.labels.tolist() == [EMOJIS.index("😄"), EMOJIS.index("🍴")]
 
 
 def test_a_sentence_without_a_known_word_teaches_nothing(tiny):
@@ -178,6 +220,7 @@ def test_the_command(tiny, tmp_path, monkeypatch, capsys):
     assert found["settings"]["tuned"]["epochs"] == 2
     capsys.readouterr()
     assert main([*common, "--search"]) == 0
-    assert capsys.readouterr().out.count("epochs") == 2
+    printed = capsys.readouterr().out
+    assert printed.count("epochs") == 2 and printed.count("phrasebook") == 2
     assert main([*common[:-1], str(tmp_path / "none")]) == 2
     assert "none/emojiset" in capsys.readouterr().err
