@@ -35,8 +35,9 @@ from emoji_vae.command import Parser, check_target, run
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
 from pipelines import minilm, phrases, results, sources
+from pipelines.ngrams import features
 from pipelines.results_page import shown
-from pipelines.tweeteval import features, not_in_train
+from pipelines.tweeteval import not_in_train
 from sqam.classifier import Classifier, best_thresholds, indicators, measured, probabilities
 from sqam.encoder import Encoder
 from sqam.finetune import (

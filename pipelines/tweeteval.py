@@ -14,7 +14,9 @@ one that no training tweet has.
 "most frequent class" and "linear SVM" (TF-IDF of words and characters) are there to compare with.
 "as it ships" is the shipped model without any tuning; its own training saw the training tweets
 among much else, and stopped by the validation part, so it is no stranger to either. "tuned" is the
-same model trained on the training tweets alone. A tweet without a known word is a mistake.
+same model trained on the training tweets alone, and "tuned, n-grams" that with what a linear
+classifier finds in n-grams put into the same space (``pipelines.ngrams``). A tweet without a known
+word is a mistake.
 
 The validation part is for choosing settings (--set), a test part for figures: give it as TweetEval
 publishes it (datasets/emoji: test_text.txt and test_labels.txt). It chooses nothing; its results
@@ -32,8 +34,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.pipeline import make_union
 from sklearn.svm import LinearSVC
 from tqdm import tqdm
 
@@ -43,7 +43,7 @@ from emoji_vae.command import Parser, check_target, run
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
 from emoji_vae.settings import from_mapping
-from pipelines import phrases, results
+from pipelines import ngrams, phrases, results
 from pipelines.emojifier import Labelled, take
 from pipelines.evaluate import quality
 from pipelines.results_page import shown
@@ -68,7 +68,9 @@ class TuneSettings:
         tokens: of a tweet that are read, in training and ever after.
         balance: from 0 to 1, how much of the log of each class's share the loss explains away, so
             that the cosines need not say it (see ``SQAM.compile_for_training``). 0 serves accuracy,
-            about 0.5 macro-F1. Only the loss in its smooth form heeds it.
+            about 0.8 macro-F1. Only the loss in its smooth form heeds it.
+        ngrams: what n-grams add to a cosine for each unit of the linear classifier's distance.
+        strength: of that classifier, the inverse of its penalty.
     """
 
     epochs: int = 3
@@ -78,7 +80,9 @@ class TuneSettings:
     dropout: float = 0.3
     word_dropout: float = 0.1
     tokens: int = 32
-    balance: float = 0.5
+    balance: float = 0.8
+    ngrams: float = 0.4
+    strength: float = 0.1
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -88,6 +92,8 @@ class TuneSettings:
             raise InputError(
                 "learning_rate must be above 0 to 1, margin from 0 to 2, balance from 0 to 1"
             )
+        if self.ngrams < 0 or self.strength <= 0:
+            raise InputError("ngrams must be at least 0 and strength above 0")
         if not (0 <= self.dropout < 1 and 0 <= self.word_dropout < 1):
             raise InputError("dropout and word_dropout must be from 0 to below 1")
 
@@ -110,8 +116,11 @@ SELECTOR = "\ufe0f"
 VARIANTS: dict[str, Callable[[str], str]] = {"leak-free": phrases.clean_tweet, "as published": str}
 """Of the texts, in the order of the results."""
 
-SYSTEMS = ("most frequent class", "linear SVM", "as it ships", "tuned")
+SYSTEMS = ("most frequent class", "linear SVM", "as it ships", "tuned", "tuned, n-grams")
 """In the order of the results."""
+
+TUNED = SYSTEMS[-2:]
+"""Those that are trained here, side by side."""
 
 TEXTS, LABELS = "test_text.txt", "test_labels.txt"
 """A test part as it is published."""
@@ -301,17 +310,9 @@ def parted(train: Labelled) -> tuple[Labelled, Labelled]:
     return take(train, np.flatnonzero(~aside)), take(train, np.flatnonzero(aside))
 
 
-def features() -> Any:
-    """Return TF-IDF of words, pairs of words, and 2 to 5 characters, still to be fitted."""
-    return make_union(
-        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2),
-        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=3),
-    )
-
-
 def choose(fit_on: Labelled, by: Labelled) -> dict[str, Any]:
     """Return that one of `GRID` which, fitted on some tweets, has the best macro-F1 on others."""
-    found = features()
+    found = ngrams.features()
     seen, asked = found.fit_transform(fit_on.sentences), found.transform(by.sentences)
 
     def macro(settings: dict[str, Any]) -> float:
@@ -325,7 +326,7 @@ def linear_svm(material: Material) -> tuple[np.ndarray, dict[str, Any]]:
     """Return a linear SVM's answers to what is measured, int (n,), and the settings it chose."""
     train, by = material.train, material.by
     chosen = choose(*(parted(train) if by is None else (train, by)))
-    found = features()
+    found = ngrams.features()
     fitted = LinearSVC(**chosen, random_state=0)
     fitted.fit(found.fit_transform(train.sentences), train.labels)
     return fitted.predict(found.transform(material.measured.sentences)), chosen
@@ -407,8 +408,11 @@ class Models(NamedTuple):
     seeds: Sequence[int]
 
 
-def tuned(material: Material, models: Models) -> Iterator[np.ndarray]:
-    """Yield each seed's tuned model's answers to what is measured, int (n,), from its export.
+def tuned(material: Material, models: Models) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield what each seed's tuned model, exported, answers to what is measured.
+
+    Yields:
+        int (n,) of the model alone, and int (n,) with n-grams beside it.
 
     Raises:
         InputError: fewer than 1,000 training tweets, or none with a known word.
@@ -417,32 +421,50 @@ def tuned(material: Material, models: Models) -> Iterator[np.ndarray]:
     texts = spelled_out(material.train.sentences, models.word)
     asked = spelled_out(material.measured.sentences, models.word)
     train = examples(material.train._replace(sentences=texts), vocabulary, settings.tokens)
+    beside = ngrams.NGrams(*material.train, CLASSES, settings.strength)
     for seed in tqdm(models.seeds, "seeds", leave=False, disable=None):
         model = tune(models.folder, models.codes, train, settings, seed)
         with tempfile.TemporaryDirectory() as folder:
             export(model, vocabulary.words, Path(folder), {}, models.codes, texts[:COMPARED])
-            yield answered(Scorer.load(folder), asked, models.codes)
+            scorer = Scorer.load(folder)
+            yield (
+                answered(scorer, asked, models.codes),
+                ngrams.classify(
+                    scorer, beside, material.measured.sentences, asked, models.codes,
+                    settings.ngrams,
+                ),
+            )  # fmt: skip
 
 
-def figures(system: str, material: Material, models: Models) -> dict[str, Any]:
-    """Return a system's figures: name -> value in [0, 1], or what `results.spread` returns.
+def figures(systems: Sequence[str], material: Material, models: Models) -> dict[str, Any]:
+    """Return the figures of systems: name -> value in [0, 1], or what `results.spread` returns.
 
     Args:
-        system: one of `SYSTEMS`.
+        systems: some of `SYSTEMS`, in their order.
         material: of one variant.
         models: for those that need them.
     """
-    if system == "most frequent class":
-        most = np.bincount(material.train.labels).argmax()
-        return measure(np.full(len(material.fresh), most), material)
-    if system == "linear SVM":
-        answers, chosen = linear_svm(material)
-        return measure(answers, material) | chosen
-    if system == "as it ships":
-        texts = material.measured.sentences
-        return measure(answered(models.scorer, texts, models.codes), material)
-    runs = [measure(answers, material) for answers in tuned(material, models)]
-    return {name: results.spread([row[name] for row in runs]) for name in runs[0]}
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in TUNED if name in systems}
+    if runs:
+        for both in tuned(material, models):
+            for name, answers in zip(TUNED, both, strict=True):
+                if name in runs:
+                    runs[name].append(measure(answers, material))
+    found: dict[str, Any] = {}
+    for name in systems:
+        if name == "most frequent class":
+            most = np.bincount(material.train.labels).argmax()
+            found[name] = measure(np.full(len(material.fresh), most), material)
+        elif name == "linear SVM":
+            answers, chosen = linear_svm(material)
+            found[name] = measure(answers, material) | chosen
+        elif name == "as it ships":
+            texts = material.measured.sentences
+            found[name] = measure(answered(models.scorer, texts, models.codes), material)
+        else:
+            rows = runs[name]
+            found[name] = {key: results.spread([row[key] for row in rows]) for key in rows[0]}
+    return found
 
 
 def settings_from(changes: Sequence[str]) -> TuneSettings:
@@ -521,7 +543,7 @@ def _work(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
     for variant in VARIANTS:
         shaped = material.of(variant)
         systems = [name for name in SYSTEMS if name in options.systems]
-        found[variant] = {name: figures(name, shaped, models) for name in systems}
+        found[variant] = figures(systems, shaped, models)
 
     leaks = [sum(SELECTOR in text for text in data.sentences) for data in (train, measured)]
     if output is not None:

@@ -86,7 +86,8 @@ def labelled(*rows):
 @pytest.mark.parametrize(
     "change",
     [{"epochs": 0}, {"batch": 0}, {"tokens": 0}, {"learning_rate": 0.0}, {"margin": -0.1},
-     {"dropout": 1.0}, {"word_dropout": -0.1}, {"balance": 1.1}, {"balance": float("nan")}],
+     {"dropout": 1.0}, {"word_dropout": -0.1}, {"balance": 1.1}, {"balance": float("nan")},
+     {"ngrams": -0.1}, {"strength": 0.0}],
 )  # fmt: skip
 def test_settings_out_of_range(change):
     with pytest.raises(InputError, match="must be"):
@@ -334,8 +335,10 @@ def test_tuning_learns_what_the_leak_tells(tiny, codes, monkeypatch):
     files = {path: path.read_bytes() for path in tiny["folder"].iterdir()}
     scorer = Scorer.load(tiny["folder"])
     given = Models(tiny["folder"], scorer, codes, "morning", settings, [0])
-    (found,) = tuned(material(labelled(*rows * 256), asked), given)
+    ((found, beside),) = tuned(material(labelled(*rows * 256), asked), given)
     assert found.tolist() == [0, 4, 1, 12, -1]
+    # The last has no n-gram either, but one of the four classes is what n-grams take nothing for.
+    assert beside[:4].tolist() == [0, 4, 1, 12]
     # The vectors of words are tuned with the rest; the model that they came from is as it was.
     before, after = (m.embedding.get_weights()[0] for m in (tiny["model"], *models))
     moved = np.abs(after - before).max(axis=1)[1:]
