@@ -1,5 +1,6 @@
 """Repeat "Neurally Embedded Emojis" (2017) on the airline tweets, then go on from there.
 
+    python -m pipelines.airline_teacher                          # first, for "ours"
     python -m pipelines.airline                                  # everything, 5 seeds
     python -m pipelines.airline --runs 2017 "2017, both others"  # the study alone
     python -m pipelines.airline --seeds 0 --validation           # how settings were chosen
@@ -163,7 +164,8 @@ RUNS: dict[str, RunSettings] = {
     "with attention": RunSettings(dataclasses.replace(_OURS, attention=True)),
     "with both": RunSettings(dataclasses.replace(_OURS, convolutions=_WIDE, attention=True)),
     "ours": RunSettings(
-        _SHIPPED, evidence=True, epochs=4, average=2, members=3, pretrained=True
+        _SHIPPED, evidence=True, epochs=4, average=2, members=3, pretrained=True,
+        taught=0.7, unlabelled=24_000,
     ),
     "all emojis": RunSettings(
         dataclasses.replace(_SHIPPED, batch=128),
