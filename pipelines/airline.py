@@ -360,10 +360,10 @@ def start_from(model: SQAM, folder: Path, words: Sequence[str]) -> None:
     shipped = restore(folder, np.asarray(model.codes))
     known = {word: row for row, word in enumerate(Scorer.load(folder).vocabulary.words, start=1)}
     mine, theirs = (
-        [*m.lstm.get_weights(), *(w for layer in _dense(m) for w in layer.get_weights())]
+        [weights for layer in _copied(m) for weights in layer.get_weights()]
         for m in (model, shipped)
     )
-    kernels = (0, 3)  # of both directions: (dimensions, 4 * units)
+    kernels = (0, 3)  # of the first LSTM's directions: (dimensions, 4 * units)
     if [w.shape[at in kernels :] for at, w in enumerate(mine)] != [
         w.shape[at in kernels :] for at, w in enumerate(theirs)
     ]:
@@ -375,9 +375,8 @@ def start_from(model: SQAM, folder: Path, words: Sequence[str]) -> None:
         kernel = np.zeros_like(mine[at])
         kernel[: len(theirs[at])] = theirs[at][: len(kernel)]
         theirs[at] = kernel
-    model.lstm.set_weights(theirs[:6])
-    rest = iter(theirs[6:])
-    for layer in _dense(model):
+    rest = iter(theirs)
+    for layer in _copied(model):
         layer.set_weights([next(rest) for _ in layer.get_weights()])
     model.code_mean.assign(shipped.code_mean)
     model.code_spread.assign(shipped.code_spread)
@@ -388,8 +387,8 @@ def start_from(model: SQAM, folder: Path, words: Sequence[str]) -> None:
     model.embedding.set_weights([vectors])
 
 
-def _dense(model: SQAM) -> list[Any]:
-    pooling = [] if model.attention is None else [model.attention]
+def _copied(model: SQAM) -> list[Any]:
+    pooling = [*model.lstms, *([] if model.attention is None else [model.attention])]
     return [*pooling, *model.question_layers, *model.answer_layers, *model.shared_layers]
 
 

@@ -31,7 +31,8 @@ from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
 from pipelines import glove, phrases, results, sources
 from pipelines.emojifier import EMOJIS, Labelled, part_file, read, take
-from sqam.export import export, quantize, restore
+from sqam.encoder import quantize
+from sqam.export import export, restore
 from sqam.model import SQAM
 from sqam.scorer import Scorer
 from sqam.text import Vocabulary, pad, tokenize

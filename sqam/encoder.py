@@ -27,6 +27,21 @@ FORMAT = "emoji-sqam question-answer model, version 1"
 _BATCH = 256
 
 
+def quantize(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Quantize word vectors row by row.
+
+    Args:
+        vectors: float32 (n, d).
+
+    Returns:
+        int8 (n, d) and float32 (n, 1), whose product is the vectors to within half a step, 1/254
+        of a row's largest magnitude.
+    """
+    scales = np.abs(vectors).max(axis=1, keepdims=True) / 127
+    scales = np.where(scales == 0, 1, scales).astype(np.float32)
+    return np.rint(vectors / scales).astype(np.int8), scales
+
+
 class Attended(NamedTuple):
     """A word and its share of the attention.
 
@@ -196,10 +211,12 @@ class Encoder:
     def encode(
         self, texts: Sequence[str], attention: bool = False
     ) -> np.ndarray | tuple[np.ndarray, list[list[Attended]]]:
-        """Return features of texts: the LSTM's states, pooled.
+        """Return features of texts: the last LSTM's states, pooled.
 
         They are the largest value of each state over the text, then, in a model with attention,
-        the mean that it weighs; before the layers that lead into the space of the emojis.
+        the mean that it weighs; before the layers that lead into the space of the emojis. A model
+        of the form of DeepMoji has that mean alone, of the states of all LSTMs and of the words'
+        vectors (``SQAMSettings.attend``).
 
         Args:
             texts: strings. One without a known word has zeros.
