@@ -67,6 +67,7 @@ from sqam.export import export as export_plain
 from sqam.model import SQAM, SQAMSettings
 from sqam.scorer import Scorer
 from sqam.text import Vocabulary, pad, tokenize
+from sqam.vocabulary import count
 
 PUBLISHED = (0.0929, 0.0822, 0.0828)
 """The study's validation loss after each of its three epochs."""
@@ -325,7 +326,7 @@ def vocabulary(
 
     What GloVe lacks (the airlines' names, above all) starts at 0.
     """
-    seen = Counter(token for tweet in train for token in tokenize(tweet.text))
+    seen = count(tweet.text for tweet in train)
     known = set(words.words)
     more = [word for word, n in seen.items() if word not in known and n >= settings.rare]
     zeros = np.zeros((len(more), words.vectors.shape[1]), dtype=np.float32)

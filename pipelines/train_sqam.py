@@ -14,7 +14,6 @@ import hashlib
 import json
 import sys
 import time
-from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +38,7 @@ from sqam.export import compact, export
 from sqam.model import PRESETS, SQAM, SQAMSettings
 from sqam.scorer import Scorer
 from sqam.text import Vocabulary, pad, tokenize
+from sqam.vocabulary import count, frequent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -649,7 +649,7 @@ def vocabulary_of(
             f"{model.dimensions}; change one of them"
         )
     place = {word: row for row, word in enumerate(words.words)}
-    seen = Counter(token for p in found if p.split == "train" for token in tokenize(p.text))
+    seen = count(p.text for p in found if p.split == "train")
 
     def worth(word: str) -> bool:
         if word in seen or word in _CLITICS:
@@ -659,7 +659,7 @@ def vocabulary_of(
         return not any(map(str.isdigit, word)) and (named or word in (english or ()))
 
     if english is None:
-        chosen = [word for word, _ in seen.most_common() if word in place]
+        chosen = [word for word in frequent(seen) if word in place]
     else:
         chosen = [word for word in words.words if worth(word)]
     chosen = chosen[: model.vocabulary]

@@ -22,6 +22,7 @@ from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
 from emoji_vae.network import open_network
 from sqam.text import Vocabulary, Word, pad
+from sqam.tokenizer import TokenizerSettings
 
 FORMAT = "emoji-sqam question-answer model, version 1"
 _BATCH = 256
@@ -170,7 +171,7 @@ class Encoder:
                 f"{str(folder)!r} holds no model of ours or a damaged one ({error}); name a folder "
                 "written by train_sqam"
             ) from error
-        vocabulary = Vocabulary.load(folder / "vocabulary.txt")
+        vocabulary = _vocabulary(folder, config)
         try:
             graph = (folder / "question.onnx").read_bytes()
         except OSError as error:
@@ -284,6 +285,20 @@ class Encoder:
                 lengths[:] = width
             inputs = {"vectors": self.table[tokens] * self.scales[tokens], "lengths": lengths}
             yield batch, self._network.run(outputs, inputs)
+
+
+def _vocabulary(folder: Path, config: Mapping[str, Any]) -> Vocabulary:
+    """Return a model's words, which read texts as ``config`` says."""
+    added, tokenizer = config.get("added", 0), config.get("tokenizer", {})
+    try:
+        if not isinstance(tokenizer, dict) or not isinstance(added, int):
+            raise InputError(f"added is {added!r:.40}, tokenizer {tokenizer!r:.40}")
+        settings = TokenizerSettings.from_dict(tokenizer) if tokenizer else None
+    except InputError as error:
+        raise InputError(
+            f"the model at {str(folder)!r} does not say how it reads texts: {error}; train it again"
+        ) from error
+    return Vocabulary.load(folder / "vocabulary.txt", added, settings)
 
 
 def _spread_out(words: Sequence[Word], weights: np.ndarray) -> Iterator[float]:
