@@ -270,7 +270,8 @@ def _work(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
     again = replayed()
     runs: dict[str, list[dict[str, Any]]] = {"tuned": [], "alone": []}
     zero_shot = measure(Scorer.load(options.model), codes, train, test)
-    words = Scorer.load(options.model).vocabulary.words
+    vocabulary = Scorer.load(options.model).vocabulary
+    words = vocabulary.words
     untrained = vectors_of(words, glove.load("100d", options.cache))
     jobs = [(name, seed) for name in runs for seed in options.seeds]
     for name, seed in tqdm(jobs, "trainings", leave=False, disable=None):
@@ -279,10 +280,10 @@ def _work(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
         if name == "alone":
             # The same network as it was before any training.
             model = SQAM(model.settings, untrained, codes.codes, seed)
-        tuner = Tuner(model, Vocabulary(words), settings, len(train.sentences), again)
+        tuner = Tuner(model, vocabulary, settings, len(train.sentences), again)
         tuner.fit(train, seed)
         with tempfile.TemporaryDirectory() as folder:
-            export(model, words, Path(folder), {}, codes, sample(words))
+            export(model, vocabulary, Path(folder), {}, codes, sample(words))
             runs[name].append({"seed": seed, **measure(Scorer.load(folder), codes, train, test)})
     found = {"zero-shot": zero_shot} | {name: _spread(rows) for name, rows in runs.items()}
     results.write(

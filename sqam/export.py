@@ -218,7 +218,7 @@ def answer_graph(model: "SQAM") -> onnx.ModelProto:
 
 def export(
     model: "SQAM",
-    words: Sequence[str],
+    words: Sequence[str] | Vocabulary,
     folder: Path,
     config: dict[str, Any],
     codes: EmojiCodes,
@@ -229,7 +229,8 @@ def export(
     Args:
         model: trained; it is rounded by ``halve``. Word vectors that were not tuned must be
             ``quantize``'s own, so that nothing is lost.
-        words: the vocabulary, in the order of the word vectors.
+        words: the vocabulary, in the order of the word vectors; how a `Vocabulary` reads texts is
+            kept with the model.
         folder: is made; existing files are replaced once the new ones have passed.
         config: goes into ``config.json`` beside the settings.
         codes: answers to compare by.
@@ -243,6 +244,7 @@ def export(
     """
     if len(sentences) < 1000:
         raise InputError(f"export compares on at least 1,000 sentences, not {len(sentences)}")
+    vocabulary = words if isinstance(words, Vocabulary) else Vocabulary(words)
     halve(model)
     table, scales = quantize(np.asarray(model.embedding.get_weights()[0]))
     folder.mkdir(parents=True, exist_ok=True)
@@ -250,10 +252,13 @@ def export(
         new = Path(temporary)
         np.save(new / "embedding.npy", table)
         np.save(new / "scales.npy", scales)
-        (new / "vocabulary.txt").write_text("".join(f"{word}\n" for word in words), "utf-8")
+        (new / "vocabulary.txt").write_text(
+            "".join(f"{word}\n" for word in vocabulary.words), "utf-8"
+        )
         (new / "question.onnx").write_bytes(question_graph(model).SerializeToString())
         (new / "answer.onnx").write_bytes(answer_graph(model).SerializeToString())
-        saved = {"format": FORMAT, "settings": vars(model.settings), **config}
+        saved = {"format": FORMAT, "settings": vars(model.settings)}
+        saved |= {**vocabulary.reading(), **config}
         (new / "config.json").write_text(
             json.dumps(saved, indent=1, ensure_ascii=False) + "\n", "utf-8"
         )

@@ -329,11 +329,10 @@ def test_a_model_keeps_how_it_reads(tiny, tmp_path):
     from sqam.export import export
     from sqam.finetune import finetune
 
-    words = [*WORDS[:-1], USER]
     tokenizer = TokenizerSettings(users="marked")
-    config = {"tokenizer": dataclasses.asdict(tokenizer)}
+    vocabulary = Vocabulary([*WORDS[:-1], USER], 0, tokenizer)
     folder = tmp_path / "model"
-    export(tiny["model"], words, folder, config, tiny["codes"], tiny["sentences"])
+    export(tiny["model"], vocabulary, folder, {}, tiny["codes"], tiny["sentences"])
     encoder = Encoder.load(folder)
     assert encoder.vocabulary.tokenizer == tokenizer
     assert encoder.ids(["@anna love"]) == [[9, 3]]
