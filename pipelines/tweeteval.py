@@ -420,7 +420,7 @@ def tuned(material: Material, models: Models) -> Iterator[np.ndarray]:
     for seed in tqdm(models.seeds, "seeds", leave=False, disable=None):
         model = tune(models.folder, models.codes, train, settings, seed)
         with tempfile.TemporaryDirectory() as folder:
-            export(model, vocabulary, Path(folder), {}, models.codes, texts[:COMPARED])
+            export(model, vocabulary.words, Path(folder), {}, models.codes, texts[:COMPARED])
             yield answered(Scorer.load(folder), asked, models.codes)
 
 
