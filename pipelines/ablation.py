@@ -21,7 +21,7 @@ from emoji_vae.command import Parser, run
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
 from pipelines import phrases, results, sources, teacher
-from pipelines.train_sqam import settings_from, train
+from pipelines.train_sqam import identity, settings_from, train
 
 SHORT = ("epochs=3", "unlabelled=20000", "made=2000")
 """What makes every variant's training a short one."""
@@ -76,7 +76,7 @@ def one(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     settings = dataclasses.replace(settings_from("default", [*SHORT, *VARIANTS[name]]), seed=seed)
     folder = _folder(options.work, name, seed)
     done = folder / _FIGURES
-    made = json.loads(json.dumps(dataclasses.asdict(settings)))
+    made = json.loads(json.dumps(identity(settings)))
     if done.is_file():
         kept = json.loads(done.read_text("utf-8"))
         if kept["settings"] != made:

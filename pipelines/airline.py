@@ -68,6 +68,7 @@ from sqam.export import export as export_plain
 from sqam.model import SQAM, SQAMSettings
 from sqam.scorer import Scorer
 from sqam.text import Vocabulary, pad, tokenize
+from sqam.vocabulary import count
 
 PUBLISHED = (0.0929, 0.0822, 0.0828)
 """The study's validation loss after each of its three epochs."""
@@ -327,7 +328,7 @@ def vocabulary(
 
     What GloVe lacks (the airlines' names, above all) starts at 0.
     """
-    seen = Counter(token for tweet in train for token in tokenize(tweet.text))
+    seen = count(tweet.text for tweet in train)
     known = set(words.words)
     more = [word for word, n in seen.items() if word not in known and n >= settings.rare]
     zeros = np.zeros((len(more), words.vectors.shape[1]), dtype=np.float32)
@@ -362,10 +363,10 @@ def start_from(model: SQAM, folder: Path, words: Sequence[str]) -> None:
     shipped = restore(folder, np.asarray(model.codes))
     known = {word: row for row, word in enumerate(Scorer.load(folder).vocabulary.words, start=1)}
     mine, theirs = (
-        [*m.lstm.get_weights(), *(w for layer in _dense(m) for w in layer.get_weights())]
+        [weights for layer in _copied(m) for weights in layer.get_weights()]
         for m in (model, shipped)
     )
-    kernels = (0, 3)  # of both directions: (dimensions, 4 * units)
+    kernels = (0, 3)  # of the first LSTM's directions: (dimensions, 4 * units)
     if [w.shape[at in kernels :] for at, w in enumerate(mine)] != [
         w.shape[at in kernels :] for at, w in enumerate(theirs)
     ]:
@@ -377,9 +378,8 @@ def start_from(model: SQAM, folder: Path, words: Sequence[str]) -> None:
         kernel = np.zeros_like(mine[at])
         kernel[: len(theirs[at])] = theirs[at][: len(kernel)]
         theirs[at] = kernel
-    model.lstm.set_weights(theirs[:6])
-    rest = iter(theirs[6:])
-    for layer in _dense(model):
+    rest = iter(theirs)
+    for layer in _copied(model):
         layer.set_weights([next(rest) for _ in layer.get_weights()])
     model.code_mean.assign(shipped.code_mean)
     model.code_spread.assign(shipped.code_spread)
@@ -390,8 +390,8 @@ def start_from(model: SQAM, folder: Path, words: Sequence[str]) -> None:
     model.embedding.set_weights([vectors])
 
 
-def _dense(model: SQAM) -> list[Any]:
-    pooling = [] if model.attention is None else [model.attention]
+def _copied(model: SQAM) -> list[Any]:
+    pooling = [*model.lstms, *([] if model.attention is None else [model.attention])]
     return [*pooling, *model.question_layers, *model.answer_layers, *model.shared_layers]
 
 

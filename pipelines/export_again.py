@@ -33,13 +33,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(options: argparse.Namespace) -> None:
-    words = Scorer.load(options.model).vocabulary.words
+    vocabulary = Scorer.load(options.model).vocabulary
     codes = EmojiCodes.load(options.codes)
     config = json.loads((options.model / "config.json").read_text(encoding="utf-8"))
     saved = {name: value for name, value in config.items() if name not in ("format", "settings")}
     output = options.output or options.model
     model = restore(options.model, codes.codes)
-    difference = export(model, words, output, saved, codes, sample(words))
+    difference = export(model, vocabulary, output, saved, codes, sample(vocabulary.words))
     print(f"wrote {output}; it differs from Keras by {difference:.1e} at most")
 
 

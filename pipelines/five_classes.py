@@ -33,7 +33,8 @@ from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
 from pipelines import glove, phrases, results, sources
 from pipelines.emojifier import EMOJIS, Labelled, part_file, read, take
-from sqam.export import export, quantize, restore
+from sqam.encoder import quantize
+from sqam.export import export, restore
 from sqam.model import SQAM
 from sqam.scorer import Scorer
 from sqam.text import Vocabulary, pad, tokenize
@@ -304,7 +305,8 @@ def _work(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
     again = replayed()
     runs: dict[str, list[dict[str, Any]]] = {"tuned": [], "alone": []}
     zero_shot = measure(Scorer.load(options.model), codes, train, test)
-    words = Scorer.load(options.model).vocabulary.words
+    vocabulary = Scorer.load(options.model).vocabulary
+    words = vocabulary.words
     untrained = vectors_of(words, glove.load("100d", options.cache))
     jobs = [(name, seed) for name in runs for seed in options.seeds]
     for name, seed in tqdm(jobs, "trainings", leave=False, disable=None):
@@ -313,10 +315,10 @@ def _work(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
         if name == "alone":
             # The same network as it was before any training.
             model = SQAM(model.settings, untrained, codes.codes, seed)
-        tuner = Tuner(model, Vocabulary(words), settings, len(train.sentences), again)
+        tuner = Tuner(model, vocabulary, settings, len(train.sentences), again)
         tuner.fit(train, seed)
         with tempfile.TemporaryDirectory() as folder:
-            export(model, words, Path(folder), {}, codes, sample(words))
+            export(model, vocabulary, Path(folder), {}, codes, sample(words))
             runs[name].append({"seed": seed, **measure(Scorer.load(folder), codes, train, test)})
     found = {"zero-shot": zero_shot} | {name: _spread(rows) for name, rows in runs.items()}
     results.write(

@@ -14,7 +14,6 @@ import hashlib
 import json
 import sys
 import time
-from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,10 +33,12 @@ from pipelines import glove, phrases, results, sources, teacher, views, wordnet
 from pipelines.checkpoints import Checkpoints
 from pipelines.evaluate import ahead, hits, places
 from pipelines.teacher import Labels, TeacherSettings, target
-from sqam.export import compact, export, quantize
-from sqam.model import SQAM, SQAMSettings
+from sqam.encoder import quantize
+from sqam.export import compact, export
+from sqam.model import PRESETS, SQAM, SQAMSettings
 from sqam.scorer import Scorer
 from sqam.text import Vocabulary, pad, tokenize
+from sqam.vocabulary import count, frequent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -318,6 +319,22 @@ def validate(model: SQAM, examples: Examples) -> dict[str, float]:
     return {**figures, "mean": float(np.mean(parts))}
 
 
+_LATER = ("lstm_layers", "embedding_tanh", "attend")
+
+
+def identity(settings: TrainSettings) -> dict[str, Any]:
+    """Return the settings as a mapping that tells one run from others.
+
+    Settings of the model that came later are in it only where they are not as by default: what was
+    begun before is the same run, and goes on.
+    """
+    found = dataclasses.asdict(settings)
+    for name in _LATER:
+        if found["model"][name] == getattr(SQAMSettings, name):
+            del found["model"][name]
+    return found
+
+
 DRAWS = 1_000_000
 """Random draws set aside for an epoch, more than it makes."""
 
@@ -338,7 +355,7 @@ def fit(
     Returns:
         One row of figures an epoch.
     """
-    kept = Checkpoints(folder, {"settings": dataclasses.asdict(settings), "data": data})
+    kept = Checkpoints(folder, {"settings": identity(settings), "data": data})
     history = kept.history
     # How popular the answers are where the loss explains that away.
     first = [
@@ -632,7 +649,7 @@ def vocabulary_of(
             f"{model.dimensions}; change one of them"
         )
     place = {word: row for row, word in enumerate(words.words)}
-    seen = Counter(token for p in found if p.split == "train" for token in tokenize(p.text))
+    seen = count(p.text for p in found if p.split == "train")
 
     def worth(word: str) -> bool:
         if word in seen or word in _CLITICS:
@@ -642,7 +659,7 @@ def vocabulary_of(
         return not any(map(str.isdigit, word)) and (named or word in (english or ()))
 
     if english is None:
-        chosen = [word for word, _ in seen.most_common() if word in place]
+        chosen = [word for word in frequent(seen) if word in place]
     else:
         chosen = [word for word in words.words if worth(word)]
     chosen = chosen[: model.vocabulary]
@@ -732,7 +749,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     parser = Parser(prog="python -m pipelines.train_sqam", description=__doc__)
     add = parser.add_argument
-    add("--preset", default="default", help="default or 2017")
+    add("--preset", default="default", help=f"one of {', '.join(PRESETS)}")
     add(
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="changes",
         help="change a setting of TrainSettings or, as model.NAME=VALUE, of SQAMSettings",

@@ -235,6 +235,7 @@ class Classifier:
         config = {
             "format": FORMAT,
             "settings": encoder.settings,
+            **encoder.vocabulary.reading(),
             "places": self.places,
             "classes": self.classes,
             "multi_label": self.multi_label,
@@ -286,6 +287,7 @@ class Classifier:
             ):
                 raise ValueError("its files come from different classifiers")
             known = {"format", "settings", "places", "classes", "multi_label", "thresholds"}
+            known |= {"added", "tokenizer"}
             return cls(
                 encoder, config["places"], head, classes, config["multi_label"],
                 config["thresholds"], ngrams,

@@ -22,9 +22,25 @@ from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
 from emoji_vae.network import open_network
 from sqam.text import Vocabulary, Word, pad
+from sqam.tokenizer import TokenizerSettings
 
 FORMAT = "emoji-sqam question-answer model, version 1"
 _BATCH = 256
+
+
+def quantize(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Quantize word vectors row by row.
+
+    Args:
+        vectors: float32 (n, d).
+
+    Returns:
+        int8 (n, d) and float32 (n, 1), whose product is the vectors to within half a step, 1/254
+        of a row's largest magnitude.
+    """
+    scales = np.abs(vectors).max(axis=1, keepdims=True) / 127
+    scales = np.where(scales == 0, 1, scales).astype(np.float32)
+    return np.rint(vectors / scales).astype(np.int8), scales
 
 
 class Attended(NamedTuple):
@@ -155,7 +171,7 @@ class Encoder:
                 f"{str(folder)!r} holds no model of ours or a damaged one ({error}); name a folder "
                 "written by train_sqam"
             ) from error
-        vocabulary = Vocabulary.load(folder / "vocabulary.txt")
+        vocabulary = _vocabulary(folder, config)
         try:
             graph = (folder / "question.onnx").read_bytes()
         except OSError as error:
@@ -196,10 +212,12 @@ class Encoder:
     def encode(
         self, texts: Sequence[str], attention: bool = False
     ) -> np.ndarray | tuple[np.ndarray, list[list[Attended]]]:
-        """Return features of texts: the LSTM's states, pooled.
+        """Return features of texts: the last LSTM's states, pooled.
 
         They are the largest value of each state over the text, then, in a model with attention,
-        the mean that it weighs; before the layers that lead into the space of the emojis.
+        the mean that it weighs; before the layers that lead into the space of the emojis. A model
+        of the form of DeepMoji has that mean alone, of the states of all LSTMs and of the words'
+        vectors (``SQAMSettings.attend``).
 
         Args:
             texts: strings. One without a known word has zeros.
@@ -267,6 +285,20 @@ class Encoder:
                 lengths[:] = width
             inputs = {"vectors": self.table[tokens] * self.scales[tokens], "lengths": lengths}
             yield batch, self._network.run(outputs, inputs)
+
+
+def _vocabulary(folder: Path, config: Mapping[str, Any]) -> Vocabulary:
+    """Return a model's words, which read texts as ``config`` says."""
+    added, tokenizer = config.get("added", 0), config.get("tokenizer", {})
+    try:
+        if not isinstance(tokenizer, dict) or not isinstance(added, int):
+            raise InputError(f"added is {added!r:.40}, tokenizer {tokenizer!r:.40}")
+        settings = TokenizerSettings.from_dict(tokenizer) if tokenizer else None
+    except InputError as error:
+        raise InputError(
+            f"the model at {str(folder)!r} does not say how it reads texts: {error}; train it again"
+        ) from error
+    return Vocabulary.load(folder / "vocabulary.txt", added, settings)
 
 
 def _spread_out(words: Sequence[Word], weights: np.ndarray) -> Iterator[float]:

@@ -1,6 +1,6 @@
 """The trained Keras model -> small ONNX graphs for the light runtime.
 
-The bi-LSTM becomes one native LSTM operator. Keras's own export makes two Loops of it, which take
+A bi-LSTM becomes one native LSTM operator. Keras's own export makes two Loops of it, which take
 three times as long on one sentence.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError, MissingExtraError
 from emoji_vae.files import replacing
-from sqam.encoder import FORMAT
+from sqam.encoder import FORMAT, quantize
 from sqam.scorer import Scorer
 from sqam.text import Vocabulary, pad
 
@@ -32,21 +32,6 @@ except ImportError as error:
 
 TOLERANCE = 1e-4
 """Largest difference from Keras, in a unit vector's components, with which a model is exported."""
-
-
-def quantize(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Quantize word vectors row by row.
-
-    Args:
-        vectors: float32 (n, d).
-
-    Returns:
-        int8 (n, d) and float32 (n, 1), whose product is the vectors to within half a step, 1/254
-        of a row's largest magnitude.
-    """
-    scales = np.abs(vectors).max(axis=1, keepdims=True) / 127
-    scales = np.where(scales == 0, 1, scales).astype(np.float32)
-    return np.rint(vectors / scales).astype(np.int8), scales
 
 
 class _Graph:
@@ -153,26 +138,21 @@ def _text_inputs(dimensions: int) -> list[onnx.ValueInfoProto]:
 def _pooled(model: "SQAM", graph: _Graph) -> tuple[str, str | None, int]:
     """Add ``SQAM.pooled``; return the features, the attention's weights and the features' width."""
     settings = model.settings
-    if settings.convolutions or (settings.attention and settings.pool != "max"):
+    if settings.convolutions or (settings.attention and settings.pool == "windows"):
         raise InputError(
-            "this export knows a bi-LSTM alone, without convolutions, and attention beside "
-            "pool='max' alone"
+            "this export knows bi-LSTMs alone, without convolutions, and attention with "
+            "pool='max' or 'attention' alone"
         )
-    directions = [
-        layer.get_weights() for layer in (model.lstm.forward_layer, model.lstm.backward_layer)
-    ]
-    weights = np.stack([_gates(kernel).T for kernel, _, _ in directions])
-    recurrent = np.stack([_gates(kernel).T for _, kernel, _ in directions])
-    # ONNX adds a bias at the input and one at the state; Keras has one.
-    biases = np.stack([_gates(bias) for _, _, bias in directions])
-    biases = np.concatenate([biases, np.zeros_like(biases)], axis=1)
-    states = graph.add(
-        "LSTM", "vectors", graph.matrix(weights), graph.matrix(recurrent),
-        graph.constant(biases), "lengths",
-        hidden_size=settings.lstm_units, direction="bidirectional",
-    )  # fmt: skip
-    x = graph.add("Transpose", states, perm=[2, 0, 1, 3])  # (n, tokens, 2, units)
     width = 2 * settings.lstm_units
+    vectors = graph.add("Tanh", "vectors") if settings.embedding_tanh else "vectors"
+    reads = vectors  # (tokens, n, ...), as the operator wants it
+    below = [(vectors, settings.dimensions)]
+    for lstm in model.lstms[:-1]:
+        states = graph.add("Transpose", _states(lstm, graph, reads), perm=[0, 2, 1, 3])
+        reads = graph.add("Reshape", states, graph.constant(np.array([0, 0, width])))
+        below.insert(0, (reads, width))
+    states = _states(model.lstms[-1], graph, reads)
+    x = graph.add("Transpose", states, perm=[2, 0, 1, 3])  # (n, tokens, 2, units)
     if settings.pool == "windows":
         windows = settings.max_tokens // 10
         bounds = [graph.constant(np.array([value])) for value in (0, windows * 10, 1)]
@@ -191,16 +171,38 @@ def _pooled(model: "SQAM", graph: _Graph) -> tuple[str, str | None, int]:
     last = graph.constant(np.array([2]))
     written = graph.add("Unsqueeze", written, last)
     far = graph.constant(np.float32(-1e9))
-    largest = graph.add("ReduceMax", graph.add("Where", written, x, far), axes=[1], keepdims=0)
+    pooled, widths = [], []
+    if settings.pool == "max":
+        largest = graph.add("Where", written, x, far)
+        pooled = [graph.add("ReduceMax", largest, axes=[1], keepdims=0)]
+        widths = [width]
     if model.attention is None:
-        return largest, None, width
+        return pooled[0], None, width
+    if settings.attend == "all":
+        parts = [graph.add("Transpose", part, perm=[1, 0, 2]) for part, _ in below]
+        x = graph.add("Concat", x, *parts, axis=-1)
+        width += sum(size for _, size in below)
     shares = graph.add("MatMul", x, graph.matrix(model.attention.get_weights()[0]))
     shares = graph.add("Softmax", graph.add("Where", written, shares, far), axis=1)
-    # Beyond a sentence's end its states are 0, so nothing there adds to the mean.
+    # Beyond a sentence's end the shares are 0, so nothing there adds to the mean.
     axis = graph.constant(np.array([1]))
-    mean = graph.add("ReduceSum", graph.add("Mul", shares, x), axis, keepdims=0)
-    return (
-        graph.add("Concat", largest, mean, axis=-1), graph.add("Squeeze", shares, last), 2 * width
+    pooled.append(graph.add("ReduceSum", graph.add("Mul", shares, x), axis, keepdims=0))
+    widths.append(width)
+    features = graph.add("Concat", *pooled, axis=-1) if len(pooled) > 1 else pooled[0]
+    return features, graph.add("Squeeze", shares, last), sum(widths)
+
+
+def _states(lstm: Any, graph: _Graph, reads: str) -> str:
+    """Add a bi-LSTM over values (tokens, n, ...); return its states (tokens, 2, n, units)."""
+    directions = [layer.get_weights() for layer in (lstm.forward_layer, lstm.backward_layer)]
+    weights = np.stack([_gates(kernel).T for kernel, _, _ in directions])
+    recurrent = np.stack([_gates(kernel).T for _, kernel, _ in directions])
+    # ONNX adds a bias at the input and one at the state; Keras has one.
+    biases = np.stack([_gates(bias) for _, _, bias in directions])
+    biases = np.concatenate([biases, np.zeros_like(biases)], axis=1)
+    return graph.add(
+        "LSTM", reads, graph.matrix(weights), graph.matrix(recurrent), graph.constant(biases),
+        "lengths", hidden_size=recurrent.shape[-1], direction="bidirectional",
     )  # fmt: skip
 
 
@@ -216,7 +218,7 @@ def answer_graph(model: "SQAM") -> onnx.ModelProto:
 
 def export(
     model: "SQAM",
-    words: Sequence[str],
+    words: Sequence[str] | Vocabulary,
     folder: Path,
     config: dict[str, Any],
     codes: EmojiCodes,
@@ -227,7 +229,8 @@ def export(
     Args:
         model: trained; it is rounded by ``halve``. Word vectors that were not tuned must be
             ``quantize``'s own, so that nothing is lost.
-        words: the vocabulary, in the order of the word vectors.
+        words: the vocabulary, in the order of the word vectors; how a `Vocabulary` reads texts is
+            kept with the model.
         folder: is made; existing files are replaced once the new ones have passed.
         config: goes into ``config.json`` beside the settings.
         codes: answers to compare by.
@@ -241,6 +244,7 @@ def export(
     """
     if len(sentences) < 1000:
         raise InputError(f"export compares on at least 1,000 sentences, not {len(sentences)}")
+    vocabulary = words if isinstance(words, Vocabulary) else Vocabulary(words)
     halve(model)
     table, scales = quantize(np.asarray(model.embedding.get_weights()[0]))
     folder.mkdir(parents=True, exist_ok=True)
@@ -248,10 +252,13 @@ def export(
         new = Path(temporary)
         np.save(new / "embedding.npy", table)
         np.save(new / "scales.npy", scales)
-        (new / "vocabulary.txt").write_text("".join(f"{word}\n" for word in words), "utf-8")
+        (new / "vocabulary.txt").write_text(
+            "".join(f"{word}\n" for word in vocabulary.words), "utf-8"
+        )
         (new / "question.onnx").write_bytes(question_graph(model).SerializeToString())
         (new / "answer.onnx").write_bytes(answer_graph(model).SerializeToString())
-        saved = {"format": FORMAT, "settings": vars(model.settings), **config}
+        saved = {"format": FORMAT, "settings": vars(model.settings)}
+        saved |= {**vocabulary.reading(), **config}
         (new / "config.json").write_text(
             json.dumps(saved, indent=1, ensure_ascii=False) + "\n", "utf-8"
         )
@@ -269,7 +276,7 @@ def export(
 def compact(folder: Path, output: Path) -> None:
     """Write an exported model anew with the question network in int8: smaller, and quicker to run.
 
-    The matrices of its LSTM and of its dense layers are quantized column by column, what goes into
+    The matrices of its LSTMs and of its dense layers are quantized column by column, what goes into
     them as it comes (ONNX Runtime's dynamic quantization). The steps of the latter are those of the
     whole batch, so a sentence's cosines come to depend a little on the sentences beside it; that is
     why no such model ships. A compact model stays as it is.
@@ -352,10 +359,10 @@ def restore(folder: Path, codes: np.ndarray, **changes: Any) -> "SQAM":
     model.embedding.set_weights([vectors])
     try:
         question, answer = (_constants(folder / f"{name}.onnx") for name in ("question", "answer"))
-        (lstm,) = question["LSTM"]
-        for at, layer in enumerate((model.lstm.forward_layer, model.lstm.backward_layer)):
-            kernel, recurrent, bias = (_keras_gates(part[at].T) for part in lstm)
-            layer.set_weights([kernel, recurrent, bias])
+        for lstm, parts in zip(model.lstms, question["LSTM"], strict=True):
+            for at, layer in enumerate((lstm.forward_layer, lstm.backward_layer)):
+                kernel, recurrent, bias = (_keras_gates(part[at].T) for part in parts)
+                layer.set_weights([kernel, recurrent, bias])
         for layers, dense in (
             ([*model.question_layers, *model.shared_layers], question["Gemm"]),
             ([*model.answer_layers, *model.shared_layers], answer["Gemm"]),

@@ -41,8 +41,8 @@ from sqam.classifier import (
     measured,
     probabilities,
 )
-from sqam.encoder import Encoder, listed
-from sqam.export import quantize, question_graph, restore
+from sqam.encoder import Encoder, listed, quantize
+from sqam.export import question_graph, restore
 from sqam.model import SQAM, unit
 from sqam.scorer import Scorer
 from sqam.text import pad

@@ -26,6 +26,14 @@ class SQAMSettings:
 
     The defaults are the product's; ``SQAMSettings.preset("2017")`` is the model of "Neurally
     embedded emojis".
+
+    ``SQAMSettings.preset("deepmoji")`` reads texts as DeepMoji does (Felbo et al.: Using millions
+    of emoji occurrences to learn any-domain representations for detecting sentiment, emotion and
+    sarcasm, EMNLP 2017). Theirs are the tanh on the word vectors, two bi-LSTMs of 512 units in each
+    direction, and the attention, alone, over the states of the second, those of the first and the
+    word vectors. Ours are the words (GloVe of 100 dimensions, where theirs were learnt, of 256),
+    the dense layers behind, and the contrastive loss over any number of emojis' codes, where they
+    had a softmax over 64.
     """
 
     dimensions: int = 100
@@ -41,9 +49,14 @@ class SQAMSettings:
     mask: bool = True
     """Ignore padding in the LSTM and in the pooling."""
     lstm_units: int = 128
-    """Units of the LSTM in each direction."""
-    pool: Literal["max", "windows"] = "max"
-    """``max``: over the sentence; ``windows``: over each 10 steps, then flattened."""
+    """Units of each LSTM in each direction."""
+    lstm_layers: int = 1
+    """Bi-LSTMs; each reads the states of the one before, the first the word vectors."""
+    embedding_tanh: bool = False
+    """Let the word vectors pass through tanh, so that no number of theirs is beyond -1 or 1."""
+    pool: Literal["max", "windows", "attention"] = "max"
+    """Of the last LSTM's states, ``max``: over the sentence; ``windows``: over each 10 steps, then
+    flattened; ``attention``: what the attention gives, and nothing beside it."""
     convolutions: tuple[int, ...] = ()
     """Widths, in tokens, of 1-D convolutions of the word vectors (relu, their largest value over
     the sentence), beside the LSTM; () for none. Yoon Kim: Convolutional Neural Networks for
@@ -51,8 +64,11 @@ class SQAMSettings:
     filters: int = 64
     """Channels of each of them."""
     attention: bool = True
-    """Pool the LSTM's states by attention as well, as DeepMoji does: their mean weighted by the
-    softmax of a learnt score, beside ``pool``."""
+    """Pool by attention as well, as DeepMoji does: the states' mean weighted by the softmax of a
+    learnt score, beside ``pool``."""
+    attend: Literal["last", "all"] = "last"
+    """What the attention reads of a token. ``last``: the last LSTM's states; ``all``: these, then
+    those of the LSTMs before it, down to the first, then the word vector."""
     question_units: tuple[int, ...] = (512,)
     """relu layers of the question tower alone."""
     code_size: int = 16
@@ -91,7 +107,7 @@ class SQAMSettings:
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:
-        """Return the settings called ``"default"`` or ``"2017"``, with changes.
+        """Return the settings called ``"default"``, ``"2017"`` or ``"deepmoji"``, with changes.
 
         Raises:
             InputError: no such preset or setting.
@@ -115,15 +131,22 @@ class SQAMSettings:
                 "question_units and answer_units must end in the same width, since the layers "
                 f"after them are shared; they are {self.question_units} and {self.answer_units}"
             )
-        if self.pool not in ("max", "windows"):
-            raise InputError(f"pool {self.pool!r}: choose max or windows")
-        if self.mask != (self.pool == "max"):
-            raise InputError("mask=True goes with pool='max' and mask=False with pool='windows'")
+        if self.pool not in ("max", "windows", "attention"):
+            raise InputError(f"pool {self.pool!r}: choose max, windows or attention")
+        if self.mask == (self.pool == "windows"):
+            raise InputError(
+                "mask=False goes with pool='windows', and mask=True with pool='max' or 'attention'"
+            )
+        if self.attend not in ("last", "all"):
+            raise InputError(f"attend {self.attend!r}: choose last or all")
+        if not self.attention and (self.pool == "attention" or self.attend == "all"):
+            raise InputError("pool='attention' and attend='all' need attention=True")
         sizes = {
             "dimensions": self.dimensions,
             "vocabulary": self.vocabulary,
             "max_tokens": self.max_tokens,
             "lstm_units": self.lstm_units,
+            "lstm_layers": self.lstm_layers,
             "convolutions": min(self.convolutions, default=1),
             "filters": self.filters,
             "question_units": min(self.question_units, default=0),
@@ -155,6 +178,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "word_dropout": 0.0,
         "view_share": 0.0, "learning_rate": 0.001,
         "margin": 0.2, "sharpness": None, "negatives": 1, "decay": False, "batch": 64,
+    },
+    "deepmoji": {
+        "embedding_tanh": True, "lstm_units": 512, "lstm_layers": 2, "pool": "attention",
+        "attend": "all",
     },
 }  # fmt: skip
 
@@ -277,9 +304,14 @@ class SQAM(keras.Model):
             *rows.shape, embeddings_initializer=keras.initializers.Constant(rows),
             trainable=settings.tune_embedding, name="glove",
         )  # fmt: skip
-        self.lstm = layers.Bidirectional(
-            layers.LSTM(settings.lstm_units, return_sequences=True), name="bilstm"
-        )
+
+        def lstm(name: str) -> layers.Bidirectional:
+            one = layers.LSTM(settings.lstm_units, return_sequences=True)
+            return layers.Bidirectional(one, name=name)
+
+        # Apart, so that what was saved with one alone is named and ordered as it was.
+        self.lstm = lstm("bilstm")
+        self.further_lstms = [lstm(f"bilstm_{n}") for n in range(2, settings.lstm_layers + 1)]
         self.convolutions = [
             layers.Conv1D(
                 settings.filters, width, padding="same", activation="relu", name=f"conv_{width}"
@@ -353,10 +385,15 @@ class SQAM(keras.Model):
         return unit(x)
 
     @property
+    def lstms(self) -> list[layers.Layer]:
+        """The bi-LSTMs, from the first to the last."""
+        return [self.lstm, *self.further_lstms]
+
+    @property
     def pooling_layers(self) -> list[layers.Layer]:
         """Those of `pooled` that can be trained, from the first to the last."""
         attention = [] if self.attention is None else [self.attention]
-        return [self.lstm, *self.convolutions, *attention]
+        return [*self.lstms, *self.convolutions, *attention]
 
     def pooled(self, vectors: Any, written: Any) -> tuple[Any, Any]:
         """Return what the dense layers read of sentences, and where the attention looks.
@@ -366,30 +403,39 @@ class SQAM(keras.Model):
             written: bool (n, tokens), False for padding.
 
         Returns:
-            Features (n, width): the states of the LSTM pooled, then what the convolutions found;
-            and the attention's weights (n, tokens), which add up to 1, or None without attention.
+            Features (n, width): the states of the last LSTM pooled, then what the attention gives,
+            then what the convolutions found; and the attention's weights (n, tokens), which add up
+            to 1, or None without attention.
         """
         settings = self.settings
-        if settings.mask:
-            states = self.lstm(vectors, mask=written)
-        else:
-            states = self.lstm(vectors)
+        if settings.embedding_tanh:
+            vectors = ops.tanh(vectors)
+        states: Any = vectors
+        below: list[Any] = []
+        for lstm in self.lstms:
+            below.insert(0, states)
+            states = lstm(states, mask=written) if settings.mask else lstm(states)
+        if not settings.mask:
             written = ops.ones_like(written)
 
         def largest(x: Any) -> Any:
             return ops.max(ops.where(written[..., None], x, -1e9), axis=1)
 
+        pooled = []
         if settings.pool == "max":
             pooled = [largest(states)]
-        else:
+        elif settings.pool == "windows":
             windows = settings.max_tokens // 10
             x = ops.reshape(states[:, : windows * 10], (-1, windows, 10, 2 * settings.lstm_units))
             pooled = [ops.reshape(ops.max(x, axis=2), (-1, windows * 2 * settings.lstm_units))]
         weights = None
         if self.attention is not None:
-            shares = ops.where(written[..., None], self.attention(states), -1e9)
+            read = states
+            if settings.attend == "all":
+                read = ops.concatenate([states, *below], axis=-1)
+            shares = ops.where(written[..., None], self.attention(read), -1e9)
             shares = ops.softmax(shares, axis=1)
-            pooled.append(ops.sum(shares * states, axis=1))
+            pooled.append(ops.sum(shares * read, axis=1))
             weights = shares[..., 0]
         if settings.convolutions:
             # Zeros beyond the sentence, as the convolution itself puts them beyond the padding.

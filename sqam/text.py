@@ -2,9 +2,11 @@
 
 Tokens follow the convention of the GloVe 6B vocabulary (lower case, ``do n't``, ``i 'm``). What is
 written around the words is dropped on purpose: links, user names, numbers and punctuation that
-GloVe does not know, control characters, broken (lone surrogate) characters.
+GloVe does not know, control characters, broken (lone surrogate) characters. `TokenizerSettings`
+choose otherwise.
 """
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -13,13 +15,14 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from emoji_vae.catalogue import catalogue
 from emoji_vae.errors import InputError
 from sqam import slang
+from sqam.tokenizer import LINK, NUMBER, USER, TokenizerSettings
 
 MAX_CHARACTERS = 20_000
 """A text is read up to here, so that a line of a megabyte costs no more than a page."""
@@ -47,11 +50,6 @@ _CONTRACTIONS = {
     "theyre": ("they", "'re"), "thats": ("that", "'s"), "whats": ("what", "'s"),
     "youve": ("you", "'ve"), "weve": ("we", "'ve"),
 }  # fmt: skip
-_STANDS_FOR: dict[str, tuple[str, ...]] = {
-    **{emoticon: (word,) for emoticon, word in _EMOTICONS.items()},
-    **_CONTRACTIONS,
-    **slang.STANDS_FOR,
-}
 
 
 def _has_digit(word: str) -> bool:
@@ -64,6 +62,7 @@ _LINK = re.compile(r"(?:https?://|www\.)\S+|(?<!\S)\S[^\s@]*+@\S+\.\w+")
 _USER = re.compile(r"(?<!\w)@\w+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z])(?=\d)|_")
 _HASHTAG = re.compile(r"#(\w+)")
+_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _TOKEN = re.compile(
     "|".join(
         [
@@ -71,7 +70,7 @@ _TOKEN = re.compile(
             r"(?<!\S)(?:" + "|".join(map(re.escape, sorted(_EMOTICONS, reverse=True))) + r")(?!\w)",
             # "gr8", "2nite"
             r"(?<!\w)(?:" + "|".join(sorted(filter(_has_digit, slang.STANDS_FOR))) + r")(?!\w)",
-            r"\d+(?:[.,:]\d+)*",
+            _NUMBER.pattern,
             # "u.s.", as GloVe writes it
             r"(?<!\w)(?:[^\W\d_]\.)+(?:[^\W\d_]\.|[^\W\d_](?!\w))",
             r"[^\W\d_]+(?:['-][^\W\d_]+)*",
@@ -81,6 +80,12 @@ _TOKEN = re.compile(
 )
 _CLITIC = re.compile(r"(.+)(n't|'s|'m|'re|'ve|'ll|'d)$")
 _REPEATED = re.compile(r"(.)\1{2,}")
+_ELONGATED = re.compile(r"([^\W\d_])\1{2,}")
+# An emoji or a mark that is kept passes the steps of `_prepared` as a character of a private plane,
+# which is taken out of texts first.
+_PRIVATE = re.compile("[\U000f0000-\U000fffff]")
+_FIRST_EMOJI = 0xF0000  # and on, in the order of the catalogue
+_MARKS = {"\U000ffffd": LINK, "\U000ffffe": USER}
 # Where emojis can be; curly quotes and dashes are elsewhere.
 _EMOJI = (
     "©®\u203c\u2049\u20e3\u2122\u2139\u2190-\u2bff\u3030-\u303d\u3297\u3299\U0001f000-\U0001ffff"
@@ -110,19 +115,101 @@ class Token(NamedTuple):
     end: int
 
 
-def _spell_out_emojis(match: re.Match[str]) -> str:
-    """Read an emoji as the words of its name: "I 💔 this" as "I broken heart this"."""
-    import emoji  # Loads a large table, so only for texts that may need it.
-
-    def words(sequence: str, _data: object) -> str:
-        found = catalogue().find(sequence)
-        return " " if found is None else f" {catalogue()[found].name} "
-
-    return emoji.replace_emoji(match[0], replace=words)
+def _named(row: int | None) -> str:
+    """Return an emoji as the words of its name: "I 💔 this" is "I broken heart this"."""
+    return " " if row is None else f" {catalogue()[row].name} "
 
 
-def _prepared(text: str, sub: _Sub = re.Pattern.sub) -> str:
-    """Return the text rewritten so that `_TOKEN` finds its tokens.
+def _kept(row: int | None) -> str:
+    return " " if row is None else f" {chr(_FIRST_EMOJI + row)} "
+
+
+def _dropped(row: int | None) -> str:
+    return " "
+
+
+def _contracted(words: Iterable[str]) -> tuple[str, ...]:
+    """Return words with what is split off of them put back: "do", "n't" is "don't"."""
+    whole: list[str] = []
+    for word in words:
+        if whole and "'" in word[:2]:
+            whole[-1] += word
+        else:
+            whole.append(word)
+    return tuple(whole)
+
+
+class _Way:
+    """What settings of the tokenizer come to.
+
+    Attributes:
+        private: whether characters of the private plane stand for what is kept.
+        emoji: an emoji's row in the catalogue, None for one that it lacks -> what stands for it.
+        link, user: what stands for one.
+        hashtag: the same; None leaves it as it is.
+        pattern: finds tokens in what was rewritten.
+    """
+
+    def __init__(self, settings: TokenizerSettings) -> None:
+        self.private = settings != TokenizerSettings()
+        self.emoji = {"named": _named, "kept": _kept, "dropped": _dropped}[settings.emojis]
+        self.link, self.user = (
+            f" {mark} " if choice == "marked" else " "
+            for mark, choice in zip(_MARKS, (settings.links, settings.users), strict=True)
+        )
+        hashtags: dict[str, _Replacement | None] = {
+            "split": lambda match: _CAMEL.sub(" ", match[1]), "dropped": " ", "kept": None,
+        }  # fmt: skip
+        self.hashtag = hashtags[settings.hashtags]
+        more = [_PRIVATE.pattern] if self.private else []
+        more += [r"#\w+"] if self.hashtag is None else []
+        self.pattern = re.compile("|".join([*more, _TOKEN.pattern]))
+        self._split = settings.contractions == "split"
+        self._numbers = settings.numbers
+        self._folded = settings.elongations == "folded"
+        self._stands_for: dict[str, tuple[str, ...]] = {}
+        if settings.emoticons != "kept":
+            named = settings.emoticons == "named"
+            self._stands_for |= {e: (word,) if named else () for e, word in _EMOTICONS.items()}
+        if self._split:
+            self._stands_for |= _CONTRACTIONS
+        if settings.abbreviations == "spelled":
+            self._stands_for |= {
+                written: words if self._split else _contracted(words)
+                for written, words in slang.STANDS_FOR.items()
+            }
+
+    def tokens(self, found: str) -> Sequence[str]:
+        """Return what a match of the pattern stands for: tokens, or none."""
+        tokens = self._stands_for.get(found)
+        if tokens is None:
+            clitic = _CLITIC.match(found) if self._split and "'" in found else None
+            tokens = clitic.groups() if clitic else (found,)
+            if self.private:
+                tokens = tuple(self._settled(token) for token in tokens if self._stays(token))
+        return tokens
+
+    def _stays(self, token: str) -> bool:
+        return self._numbers != "dropped" or not _NUMBER.fullmatch(token)
+
+    def _settled(self, token: str) -> str:
+        if _PRIVATE.match(token):
+            return _MARKS.get(token) or catalogue().sequences[ord(token) - _FIRST_EMOJI]
+        if self._numbers == "marked" and _NUMBER.fullmatch(token):
+            return NUMBER
+        return _ELONGATED.sub(r"\1\1", token) if self._folded else token
+
+
+_way = functools.cache(_Way)
+_DEFAULT = _Way(TokenizerSettings())
+
+
+def _way_of(settings: TokenizerSettings | None) -> _Way:
+    return _DEFAULT if settings is None else _way(settings)
+
+
+def _prepared(text: str, way: _Way, sub: _Sub = re.Pattern.sub) -> str:
+    """Return the text rewritten so that the way's pattern finds its tokens.
 
     ``sub`` does every step that changes where a character stands.
     """
@@ -131,38 +218,39 @@ def _prepared(text: str, sub: _Sub = re.Pattern.sub) -> str:
     if len(text) > MAX_CHARACTERS:
         # Not the word that the cut goes through: a part of it may be another word.
         text = re.sub(r"\s\S*\Z", "", text[:MAX_CHARACTERS])
+    if way.private:
+        text = _PRIVATE.sub(" ", text)
     if _PERHAPS_EMOJI.search(text):
-        text = sub(_PERHAPS_EMOJIS, _spell_out_emojis, text)
+        import emoji  # Loads a large table, so only for texts that may need it.
+
+        def rewritten(match: re.Match[str]) -> str:
+            return emoji.replace_emoji(match[0], lambda one, _: way.emoji(catalogue().find(one)))
+
+        text = sub(_PERHAPS_EMOJIS, rewritten, text)
     if not unicodedata.is_normalized("NFKC", text):
         text = sub(_BEYOND_ASCII, lambda match: unicodedata.normalize("NFKC", match[0]), text)
     text = text.replace("’", "'").replace("‘", "'")
-    text = sub(_LINK, " ", text)
+    text = sub(_LINK, way.link, text)
     if "@" in text:
-        text = sub(_USER, " ", text)
-    if "#" in text:
-        text = sub(_HASHTAG, lambda match: _CAMEL.sub(" ", match[1]), text)
+        text = sub(_USER, way.user, text)
+    if "#" in text and way.hashtag is not None:
+        text = sub(_HASHTAG, way.hashtag, text)
     if "İ" in text:
         text = sub(_DOTTED_I, "i\u0307", text)
     return text.lower()
 
 
-def _tokens(found: str) -> Sequence[str]:
-    """Return what a match of `_TOKEN` stands for: one token or several."""
-    tokens = _STANDS_FOR.get(found)
-    if tokens is None:
-        clitic = _CLITIC.match(found) if "'" in found else None
-        tokens = clitic.groups() if clitic else (found,)
-    return tokens
-
-
-def tokenize(text: str) -> list[str]:
+def tokenize(text: str, settings: TokenizerSettings | None = None) -> list[str]:
     """Split a text into lower-case tokens in GloVe's convention.
 
     >>> tokenize("I'm NOT happy, don't @me #MondayMood https://x.org :(")
     ['i', "'m", 'not', 'happy', 'do', "n't", 'monday', 'mood', 'sad']
+    >>> tokenize("so😂😂good", TokenizerSettings(emojis="kept"))
+    ['so', '😂', '😂', 'good']
 
     Args:
         text: any string; beyond ``MAX_CHARACTERS`` it is not read.
+        settings: what becomes of what is no plain word; None for the defaults.
 
     Returns:
         Tokens in order; ``[]`` where nothing is a word.
@@ -170,10 +258,12 @@ def tokenize(text: str) -> list[str]:
     Raises:
         InputError: ``text`` is not a string.
     """
-    return [token for found in _TOKEN.findall(_prepared(text)) for token in _tokens(found)]
+    way = _way_of(settings)
+    return [token for found in way.pattern.findall(_prepared(text, way))
+            for token in way.tokens(found)]  # fmt: skip
 
 
-def locate(text: str) -> list[Token]:
+def locate(text: str, settings: TokenizerSettings | None = None) -> list[Token]:
     """Split a text as `tokenize` does, and tell where in it each token came from.
 
     >>> [text[start:end] for text in ["I ❤ #MyDog!"] for _, start, end in locate(text)]
@@ -182,20 +272,21 @@ def locate(text: str) -> list[Token]:
     Raises:
         InputError: ``text`` is not a string.
     """
-    origins = _Origins()
-    prepared = _prepared(text, origins.sub)
+    way, origins = _way_of(settings), _Origins()
+    prepared = _prepared(text, way, origins.sub)
     located = []
-    for match in _TOKEN.finditer(prepared):
+    for match in way.pattern.finditer(prepared):
         start = match.start()
-        first, *others = _tokens(match[0])
+        tokens = way.tokens(match[0])
         # Two tokens share their match out: "don't" is "do" and "n't", "im" is "i" and "m". What
         # stands for an abbreviation shares all of it.
-        if len(others) == 1 and match[0].startswith(first):
-            located.append(Token(first, *origins.piece(start, start + len(first))))
-            located.append(Token(others[0], *origins.piece(start + len(first), match.end())))
+        if len(tokens) == 2 and match[0].startswith(tokens[0]):
+            middle = start + len(tokens[0])
+            located.append(Token(tokens[0], *origins.piece(start, middle)))
+            located.append(Token(tokens[1], *origins.piece(middle, match.end())))
         else:
             piece = origins.piece(start, match.end())
-            located += [Token(token, *piece) for token in (first, *others)]
+            located += [Token(token, *piece) for token in tokens]
     return located
 
 
@@ -305,29 +396,60 @@ class Vocabulary:
     still unknown is dropped as if it had not been written. A model therefore never sees a vector
     that stands for "something".
 
+    Attributes:
+        words: all of them, in the order of their rows.
+        added, tokenizer: as they were given.
+
     Args:
         words: more frequent ones first, which splitting and mending prefer.
+        added: how many of the words, the last ones, came later (see ``sqam.vocabulary.extend``).
+            They are known as they are written, and nothing else is read as one of them; so a text
+            that has none of them is read as it was.
+        tokenizer: how texts become tokens; None for the defaults.
 
     Raises:
-        InputError: no word, or one twice.
+        InputError: no word, one twice, or more that were added than there are.
     """
 
-    def __init__(self, words: Sequence[str]) -> None:
+    def __init__(
+        self, words: Sequence[str], added: int = 0, tokenizer: TokenizerSettings | None = None
+    ) -> None:
         self.words = list(words)
+        self.added = added
+        self.tokenizer = tokenizer
         self._ids = {word: row for row, word in enumerate(self.words)}
+        if not 0 <= added < max(1, len(self.words)):
+            raise InputError(f"{added} of {len(self.words)} words cannot have been added")
+        self._first = self.words[: len(self.words) - added] if added else self.words
+        # What else a token may be read as, is one of the first words.
+        self._near = {word: self._ids[word] for word in self._first} if added else self._ids
         # A file says the same slips and hashtags again and again.
         self._remembered = functools.lru_cache(_REMEMBERED)(lambda token: tuple(self._found(token)))
         if not self.words or len(self._ids) != len(self.words):
             raise InputError("a vocabulary needs at least one word, and no word twice")
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Vocabulary":
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        added: int = 0,
+        tokenizer: TokenizerSettings | None = None,
+    ) -> "Vocabulary":
         """Read a UTF-8 file with one word a line, in the order of the embedding's rows."""
         try:
             with open(path, encoding="utf-8", newline="\n") as file:
-                return cls(file.read().split("\n")[:-1])
+                return cls(file.read().split("\n")[:-1], added, tokenizer)
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"cannot read the vocabulary {str(path)!r}: {error}") from error
+
+    def reading(self) -> dict[str, Any]:
+        """Return what a model's ``config.json`` says of how texts are read; {} for the defaults."""
+        tokenizer = {} if self.tokenizer is None else dataclasses.asdict(self.tokenizer)
+        return {
+            name: value
+            for name, value in {"added": self.added, "tokenizer": tokenizer}.items()
+            if value
+        }
 
     def __len__(self) -> int:
         """Return the number of words."""
@@ -344,7 +466,7 @@ class Vocabulary:
             InputError: ``text`` is not a string.
         """
         rows: list[int] = []
-        for token in tokenize(text):
+        for token in tokenize(text, self.tokenizer):
             row = self._ids.get(token)
             if row is not None:
                 rows.append(row)
@@ -366,7 +488,9 @@ class Vocabulary:
         """
         words: list[Word] = []
         known = 0
-        for word in (word for token in locate(text) for word in self._words(token, text)):
+        for word in (
+            word for token in locate(text, self.tokenizer) for word in self._words(token, text)
+        ):
             if known == limit:
                 break
             words.append(word)
@@ -402,12 +526,12 @@ class Vocabulary:
         if row is not None:
             return row
         if "." in token:
-            return self._ids.get(f"{token}.", self._ids.get(token.replace(".", "")))
+            return self._near.get(f"{token}.", self._near.get(token.replace(".", "")))
         folds = {_REPEATED.sub(fold, token) for fold in (r"\1\1", r"\1")}
-        rows = [self._ids[fold] for fold in folds if fold in self._ids]
+        rows = [self._near[fold] for fold in folds if fold in self._near]
         if rows or not token.isalpha():
             return min(rows, default=None)  # "goooo" is "go", not "goo"
-        return next((self._ids[form] for form in _forms(token) if form in self._ids), None)
+        return next((self._near[form] for form in _forms(token) if form in self._near), None)
 
     def _parts(self, token: str) -> Sequence[str]:
         """Return what a token that is not known whole is made of: () if nothing is known of it."""
@@ -424,7 +548,7 @@ class Vocabulary:
         """
         if not MIN_SPLIT <= len(token) <= MAX_SPLIT:
             return ()
-        scale = math.log(len(self.words) + 1)
+        scale = math.log(len(self._first) + 1)
         # The least cost of the characters up to each place, and where its last word begins.
         costs, begins = [0.0], [0]
         for end in range(1, len(token) + 1):
@@ -433,7 +557,7 @@ class Vocabulary:
                 if costs[start] >= cost:
                     continue
                 word = token[start:end]
-                row = self._ids.get(word) if end - start > 2 or word in _SHORT else None
+                row = self._near.get(word) if end - start > 2 or word in _SHORT else None
                 if row is None:
                     continue
                 with_word = costs[start] + math.log((row + 10) * scale)
@@ -460,7 +584,7 @@ class Vocabulary:
         shorter = _shortened(token)
         swapped = (token[:i] + token[i + 1] + token[i] + token[i + 2 :]
                    for i in range(1, len(token) - 1))  # fmt: skip
-        rows = [row for slip in (*shorter, *swapped) if (row := self._ids.get(slip)) is not None]
+        rows = [row for slip in (*shorter, *swapped) if (row := self._near.get(slip)) is not None]
         rows += self._lacking.get(token, ())
         for less in shorter:
             rows += [
@@ -481,7 +605,7 @@ class Vocabulary:
         which only a text with such a word waits for.
         """
         found: dict[str, list[int]] = {}
-        for row, word in enumerate(self.words[:_MENDED]):
+        for row, word in enumerate(self._first[:_MENDED]):
             if len(word) >= MIN_MENDED and word.isascii() and word.isalpha():
                 for less in _shortened(word):
                     found.setdefault(less, []).append(row)

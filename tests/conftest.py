@@ -77,7 +77,8 @@ def packed(data: bytes, suffix: str) -> bytes:
 def tiny(tmp_path_factory):
     """An untrained SQAM of ten words, six answers and seven tokens, and its exported folder."""
     keras = pytest.importorskip("keras", reason="needs the extra train")
-    from sqam.export import export, quantize
+    from sqam.encoder import quantize
+    from sqam.export import export
     from sqam.model import SQAM, SQAMSettings
 
     keras.utils.set_random_seed(0)

@@ -36,6 +36,7 @@ EXTRAS: dict[str, set[str]] = {
     "sqam/parquet.py": {"pyarrow"},
     "sqam/shards.py": {"fsspec", "pyarrow"},
     "sqam/cluster.py": {"ray"},
+    "sqam/english.py": {"py3langid"},
 }
 PICKLES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 

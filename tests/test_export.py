@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as arrays
 
 from emoji_vae.errors import InputError
 from sqam import export as module
-from sqam.export import TOLERANCE, compact, export, quantize, restore
+from sqam.encoder import quantize
+from sqam.export import TOLERANCE, compact, export, restore
 from sqam.model import SQAM, SQAMSettings
 from sqam.scorer import Scorer
 from sqam.text import pad
@@ -77,7 +78,7 @@ def test_what_only_keras_can_do_is_refused(tiny, tmp_path):
         ),
     ):
         model = SQAM(settings, np.zeros((10, 6), "float32"), tiny["codes"].codes)
-        with pytest.raises(InputError, match="a bi-LSTM alone"):
+        with pytest.raises(InputError, match="bi-LSTMs alone"):
             export(model, words, tmp_path / "new", {}, tiny["codes"], tiny["sentences"])
 
 

@@ -337,7 +337,7 @@ def test_2017_preset_has_the_sizes_of_its_source():
 def test_settings_survive_json():
     settings = SQAMSettings.preset("default", space=32, question_units=(64, 512))
     again = SQAMSettings.from_dict(json.loads(json.dumps(dataclasses.asdict(settings))))
-    assert again == settings and set(PRESETS) == {"default", "2017"}
+    assert again == settings and set(PRESETS) == {"default", "2017", "deepmoji"}
 
 
 @pytest.mark.parametrize(
