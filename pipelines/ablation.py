@@ -3,10 +3,10 @@
     python -m pipelines.ablation                           # every variant, 5 seeds
     python -m pipelines.ablation --variants all "without attention" --seeds 0
 
-Each variant is the default but for what its name says. All train for fewer epochs, on fewer texts,
-than what ships, so figures are to be compared with each other alone. They are of the held-out
-texts, through the exported model; nothing is chosen by them. An interrupted run goes on where it
-stopped, at the last seed that it finished.
+Each variant is the default but for what its name says. All train for fewer epochs, on fewer texts
+and with half the LSTM of what ships, so figures are to be compared with each other alone. They are
+of the held-out texts, through the exported model; nothing is chosen by them. An interrupted run
+goes on where it stopped, at the last seed that it finished.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from emoji_vae.locations import asset
 from pipelines import phrases, results, sources, teacher
 from pipelines.train_sqam import identity, settings_from, train
 
-SHORT = ("epochs=3", "unlabelled=20000", "made=2000")
+SHORT = ("epochs=2", "unlabelled=20000", "made=2000", "model.lstm_units=64")
 """What makes every variant's training a short one."""
 
 VARIANTS: dict[str, tuple[str, ...]] = {

@@ -44,7 +44,8 @@ def test_means_and_spreads_by_hand(tmp_path, trained, capsys):
     assert found["seeds"] == [0, 2] and found["data"] == {"emojis.csv": "0"}
     assert capsys.readouterr().out.count("\n") == 4
     assert [(s.seed, s.taught) for s in trained] == [(0, 0.5), (0, 0), (2, 0.5), (2, 0)]
-    assert all(s.epochs == 3 and s.unlabelled <= 20_000 for s in trained)
+    assert all((s.epochs, s.model.lstm_units) == (2, 64) for s in trained)
+    assert all(s.unlabelled <= 20_000 for s in trained)
 
 
 def test_a_run_goes_on_after_the_last_seed(tmp_path, trained):
@@ -56,7 +57,7 @@ def test_a_run_goes_on_after_the_last_seed(tmp_path, trained):
 
 def test_figures_of_other_settings_are_not_mixed_in(tmp_path, trained, monkeypatch, capsys):
     assert ablation.main(command(tmp_path)) == 0
-    monkeypatch.setattr(ablation, "SHORT", ("epochs=2",))
+    monkeypatch.setattr(ablation, "SHORT", ("epochs=3",))
     assert ablation.main(command(tmp_path)) == 2
     assert "other settings; remove it" in capsys.readouterr().err
 
@@ -72,4 +73,7 @@ def test_every_variant_is_one_change_that_exists(name):
     short = settings_from("default", ablation.SHORT)
     changed = settings_from("default", [*ablation.SHORT, *ablation.VARIANTS[name]])
     assert (changed == short) == (name == "all")
-    assert short == dataclasses.replace(TrainSettings(), epochs=3, unlabelled=20_000, made=2_000)
+    smaller = dataclasses.replace(TrainSettings().model, lstm_units=64)
+    assert short == dataclasses.replace(
+        TrainSettings(), epochs=2, unlabelled=20_000, made=2_000, model=smaller
+    )
