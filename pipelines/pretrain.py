@@ -332,8 +332,9 @@ class Training:
             scores = self.model(ids, training=True)
             loss = self.model.compute_loss(x=ids, y=correct, y_pred=scores) / self.shards
         found = tape.gradient(loss, variables)
-        # The embedding's comes as a few of its rows. It is filled up: what all-reduce gathers of
-        # several workers' rows would be clipped as rows, and not as what they add up to.
+        # The embedding's comes as a few of its rows, some of them several times. It is filled up,
+        # since what comes of it is to hang on their sum, not on which worker had which row: Keras
+        # clips such rows, and Adam squares them, before they are added up.
         return loss, [
             tf.zeros(variable.shape, variable.dtype) if one is None else tf.convert_to_tensor(one)
             for variable, one in zip(variables, found, strict=True)
