@@ -267,6 +267,7 @@ def test_a_run_with_both_objectives(tmp_path, capsys):
     folder = tmp_path / "both"
     saved = json.loads((folder / "sqam" / "config.json").read_text("utf-8"))
     assert saved["emojis"][0] == "🍕" and saved["training"]["balance"] == 1.0
+    assert str(tmp_path) not in json.dumps([saved, found["data"]])
     assert sqam(["rank", "cheese oven", "--model", str(folder), "--among", *EMOJIS, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["matches"][0]["emoji"] == "🍕"
     features = Encoder.load(folder / "sqam").encode(["cheese oven"])
