@@ -335,8 +335,7 @@ def vocabulary(
     wider = glove.Glove([*words.words, *more], np.concatenate([words.vectors, zeros]))
     size = min(settings.words, sum(word in known for word in seen) + len(more))
     chosen = dataclasses.replace(settings.model, vocabulary=size, dimensions=words.vectors.shape[1])
-    texts = [phrases.Phrase(tweet.text, (), "tweet", "train") for tweet in train]
-    names, vectors = vocabulary_of(TrainSettings(model=chosen), wider, texts, None)
+    names, vectors = vocabulary_of(TrainSettings(model=chosen), wider, seen, None)
     if not settings.evidence:
         return names, vectors
     already = set(names)

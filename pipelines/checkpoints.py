@@ -19,6 +19,7 @@ class Checkpoints:
         folder: where they are; made.
         history: one row of figures an epoch; append to it, then ``keep``.
         ended: whether the run is over before its number of epochs.
+        state: what else it takes to go on, as JSON has it; change it, then ``keep``.
 
     Args:
         folder: of this run alone.
@@ -33,6 +34,7 @@ class Checkpoints:
         self.folder = folder
         self.history: list[dict[str, float]] = []
         self.ended = False
+        self.state: dict[str, Any] = {}
         self._run = json.loads(json.dumps(run))
         self._log = folder / "log.json"
         self._last: str | None = None
@@ -44,6 +46,7 @@ class Checkpoints:
                     "folder"
                 )
             self.history, self.ended, self._last = saved["history"], saved["ended"], saved["last"]
+            self.state = saved.get("state", {})
 
     def restore(self, model: Any) -> bool:
         """Load the last epoch's weights into a model; tell whether there were any."""
@@ -65,6 +68,7 @@ class Checkpoints:
             shutil.copy(self.folder / self._last, self.folder / _BEST)
         with replacing(self._log, "w") as file:
             saved = {"history": self.history, "ended": self.ended, "last": self._last}
+            saved["state"] = self.state
             json.dump({"run": self._run, **saved}, file, indent=1)
         for old in self.folder.glob("epoch-*.weights.h5"):
             if old.name != self._last:

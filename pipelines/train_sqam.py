@@ -14,6 +14,7 @@ import hashlib
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -457,7 +458,8 @@ def train(
         )
     found, kept, dropped = phrases.known(names, data, settings.before)
     english = wordnet.words(cache) if settings.unseen else None
-    words, vectors = vocabulary_of(settings, glove.load(settings.glove, cache), found, english)
+    seen = count(phrase.text for phrase in found if phrase.split == "train")
+    words, vectors = vocabulary_of(settings, glove.load(settings.glove, cache), seen, english)
     vocabulary = Vocabulary(words)
     parts = {
         split: Examples(
@@ -477,7 +479,7 @@ def train(
     )
     history = fit(model, settings, answers, parts["validation"], work, hashes)
 
-    seen = phrases.popularity(found, len(trained))
+    popular = phrases.popularity(found, len(trained))
     held_out = [phrase for phrase in found if phrase.split == "held-out"]
     # Sentences that the model never saw, of every kind, and enough of them.
     sample = [p.text for split in ("held-out", "validation") for p in found if p.split == split]
@@ -502,8 +504,8 @@ def train(
         "validation": max(history, key=lambda row: row["mean"]),
         "difference from Keras": difference,
         **({"teacher": {"data": teacher.hashes(), "validation hit@10": taught}} if taught else {}),
-        "held-out": measure(scorer, trained, held_out, seen),
-        "held-out, compact": measure(Scorer.load(small), trained, held_out, seen),
+        "held-out": measure(scorer, trained, held_out, popular),
+        "held-out, compact": measure(Scorer.load(small), trained, held_out, popular),
         **figures,
     }
 
@@ -619,7 +621,7 @@ _CLITICS = frozenset(["n't", "'s", "'m", "'re", "'ve", "'ll", "'d"])
 def vocabulary_of(
     settings: TrainSettings,
     words: glove.Glove,
-    found: Sequence[phrases.Phrase],
+    seen: Counter[str],
     english: Container[str] | None,
 ) -> tuple[list[str], np.ndarray]:
     """Choose the words that the model knows, most frequent first, and their vectors.
@@ -632,7 +634,7 @@ def vocabulary_of(
     Args:
         settings: of the training.
         words: to choose among.
-        found: phrases; those of the training part count.
+        seen: how often the training texts have each token.
         english: words that are worth knowing. None chooses the training texts' own words alone,
             those that are met most first.
 
@@ -649,7 +651,6 @@ def vocabulary_of(
             f"{model.dimensions}; change one of them"
         )
     place = {word: row for row, word in enumerate(words.words)}
-    seen = count(p.text for p in found if p.split == "train")
 
     def worth(word: str) -> bool:
         if word in seen or word in _CLITICS:
@@ -715,15 +716,22 @@ def install(model: Path, output: Path) -> None:
             copy.write(file.read_bytes())
 
 
-def settings_from(preset: str, changes: Sequence[str]) -> TrainSettings:
-    """Read ``NAME=VALUE`` changes (VALUE as in JSON, else a string) to a preset's settings.
+def changes_from(changes: Sequence[str], kind: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read ``NAME=VALUE`` changes (VALUE as in JSON, else a string) to settings of a training.
+
+    Args:
+        changes: as they were typed.
+        kind: the settings' dataclass, which has the model's in ``model``.
+
+    Returns:
+        Those of the training and those of the model, which were written as ``model.NAME=VALUE``.
 
     Raises:
-        InputError: a change of another form, a setting that does not exist or a value it refuses.
+        InputError: a change of another form, or a setting that the training lacks.
     """
     training: dict[str, Any] = {}
     model: dict[str, Any] = {}
-    known = {field.name for field in dataclasses.fields(TrainSettings)} - {"model", "seed"}
+    known = {field.name for field in dataclasses.fields(kind)} - {"model", "seed"}
     for change in changes:
         name, equals, text = change.partition("=")
         try:
@@ -739,6 +747,16 @@ def settings_from(preset: str, changes: Sequence[str]) -> TrainSettings:
                 f"no setting {change!r}; write NAME=VALUE or model.NAME=VALUE, with NAME one of "
                 f"{', '.join(sorted(known))} or of the model's"
             )
+    return training, model
+
+
+def settings_from(preset: str, changes: Sequence[str]) -> TrainSettings:
+    """Return a preset's settings with changes that were typed, see ``changes_from``.
+
+    Raises:
+        InputError: a change of another form, a setting that does not exist or a value it refuses.
+    """
+    training, model = changes_from(changes, TrainSettings)
     if preset == "2017":
         # It had no teacher.
         training = {"taught": 0, "unlabelled": 0, "unseen": False, **training}

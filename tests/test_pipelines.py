@@ -21,6 +21,7 @@ COMMANDS = [
     "export_again",
     "five_classes",
     "measure_drawings",
+    "pretrain",
     "report",
     "results_page",
     "teacher",
