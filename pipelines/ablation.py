@@ -3,10 +3,10 @@
     python -m pipelines.ablation                           # every variant, 5 seeds
     python -m pipelines.ablation --variants all "without attention" --seeds 0
 
-Each variant is the default but for what its name says. All train for fewer epochs, on fewer texts
-and with half the LSTM of what ships, so figures are to be compared with each other alone. They are
-of the held-out texts, through the exported model; nothing is chosen by them. An interrupted run
-goes on where it stopped, at the last seed that it finished.
+Each variant is the default but for what its name says. All train for fewer epochs, on fewer texts,
+than what ships, so figures are to be compared with each other alone. They are of the held-out
+texts, through the exported model; nothing is chosen by them. An interrupted run goes on where it
+stopped, at the last seed that it finished. A run takes minutes of a core.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from emoji_vae.locations import asset
 from pipelines import phrases, results, sources, teacher
 from pipelines.train_sqam import identity, settings_from, train
 
-SHORT = ("epochs=2", "unlabelled=20000", "made=2000", "model.lstm_units=64")
+SHORT = ("epochs=3", "unlabelled=60000", "made=2000")
 """What makes every variant's training a short one."""
 
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -41,7 +41,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Name of a variant -> what it changes, as ``train_sqam --set`` takes it."""
 
-SHOWN = ("phrases", "keyword", "sentences", "tweets", "labelled tweets")
+SHOWN = ("phrases", "keyword", "sentences", "tweets")
 """Groups of held-out texts that count."""
 
 

@@ -416,7 +416,7 @@ TABLES = (
         "Variants of a short training of the question-answer model, alike but for what their name "
         "says; hit@10 on held-out texts.",
         None,
-        ("phrases", "keywords", "sentences", "tweets", "TweetEval's tweets"),
+        ("phrases", "keywords", "sentences", "tweets"),
         (
             Each(
                 "{}",
@@ -424,7 +424,7 @@ TABLES = (
                 "variants",
                 tuple(
                     (f"figures/{group}/hit@10", "1%")
-                    for group in ("phrases", "keyword", "sentences", "tweets", "labelled tweets")
+                    for group in ("phrases", "keyword", "sentences", "tweets")
                 ),
             ),
         ),
