@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _PROGRAM = "sqam"
 
+_MOST_WORKERS = 5
+"""Of more, most would wait for Python's lock, which each holds for a quarter of its time."""
+
 _EXAMPLES = f"""\
 examples:
   sqam rank "Congrats on the new job!"
@@ -410,12 +413,14 @@ def _rank(options: argparse.Namespace) -> None:
     if options.cluster is not None:
         _rank_on_cluster(options)
         return
-    job = _job(options, "rank for", 'sqam rank "hello" --among 👋 🍴')
+    job = _job(options, "rank for", 'sqam rank "hello" --among 👋 🍴', workers=_workers())
     candidates = _candidates(options)
 
     from sqam.scorer import Scorer
 
-    scorer = Scorer.load(command.model_folder(options.model, "sqam"))
+    # Where texts are ranked by several threads, each runs the network for itself.
+    alone = job is None or job.output is None
+    scorer = Scorer.load(command.model_folder(options.model, "sqam"), threads=0 if alone else 1)
     if job is not None:
         tally = job.run(scorer, candidates, options.k)
     else:
@@ -482,7 +487,7 @@ def _check_rank(options: argparse.Namespace) -> None:
 
 
 def _job(
-    options: argparse.Namespace, purpose: str, example: str, lines: bool = False
+    options: argparse.Namespace, purpose: str, example: str, lines: bool = False, workers: int = 1
 ) -> Job | None:
     """Return the job if texts come from a file; refuse what it and texts cannot be."""
     if options.input is None:
@@ -509,7 +514,17 @@ def _job(
         options.force,
         lines,
         tuple(options.keep or ()),
+        workers,
     )
+
+
+def _workers() -> int:
+    """Return how many threads rank a file, by the cores that this process may use.
+
+    On several cores it is one more than these, since one of them often waits for Python's lock.
+    """
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return 1 if there in (None, 1) else min(there + 1, _MOST_WORKERS)
 
 
 def _round_alike() -> None:

@@ -24,7 +24,8 @@ from emoji_vae.network import open_network
 from sqam.text import Vocabulary, Word, pad
 
 FORMAT = "emoji-sqam question-answer model, version 1"
-_BATCH = 256
+_BATCH = 64
+"""Texts that the network reads at once; more would be of less like length, and so padded more."""
 
 
 class Attended(NamedTuple):
