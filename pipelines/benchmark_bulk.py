@@ -210,10 +210,11 @@ def many(count: int) -> list[str]:
 def child() -> None:
     """Do one job, which standard input holds as JSON; print what it gave, or why it did not."""
     job = json.load(sys.stdin)
-    settings = Settings(**{
+    given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in job.pop("settings").items()
-    })  # fmt: skip
+    }
+    settings = Settings(**given)
     try:
         found = _JOBS[job.pop("job")](settings, **job)
     except InputError as error:
@@ -460,12 +461,12 @@ def _candidates(settings: Settings, count: int, singles: Mapping[str, Sequence[s
                 break
             width = min(2 * width, widest)
         figures |= {"looks at": width, f"recall@{rankers.K}": round(reached, 4)}
-        for some in (questions[:1], questions):
-            search, look = functools.partial(index.search, some, rankers.K), len(some)
-            with_index = float(np.median(_timed(search, repeats, budget))) / look
-            without = (
-                float(np.median(_timed(functools.partial(exact, some), repeats, budget))) / look
-            )
+        for asked in (questions[:1], questions):
+            look = len(asked)
+            seconds = _timed(functools.partial(index.search, asked, rankers.K), repeats, budget)
+            with_index = float(np.median(seconds)) / look
+            seconds = _timed(functools.partial(exact, asked), repeats, budget)
+            without = float(np.median(seconds)) / look
             what = f"{look} at once" if look > 1 else "one by one"
             figures |= {
                 f"milliseconds a text, exact, {what}": round(1000 * without, 4),
@@ -485,8 +486,6 @@ def _index(faiss: Any, name: str, answers: np.ndarray) -> tuple[Any, Callable[[i
         lists = max(1, round(count**0.5))
         flat = faiss.IndexFlatIP(width)
         index = faiss.IndexIVFFlat(flat, width, lists, faiss.METRIC_INNER_PRODUCT)
-        index.own_fields = False
-        index.kept = flat  # it points to it
         index.cp.min_points_per_centroid = 1  # else it complains of few
         index.train(answers)
         index.add(answers)

@@ -110,7 +110,7 @@ def prepare_minilm(folder: Path, cache: Path) -> None:
     except ImportError as error:
         raise MissingExtraError("ONNX", "train") from error
 
-    class Pooled(torch.nn.Module):  # type: ignore[misc]  # it comes without types
+    class Pooled(torch.nn.Module):
         def __init__(self, network: Any) -> None:
             super().__init__()
             self.network = network

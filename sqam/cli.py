@@ -608,7 +608,7 @@ def _explain(options: argparse.Namespace) -> None:
         for line in explain.lines(explained, _colored(options.color)):
             print(line)
     tally = bulk.Tally()
-    tally.add(options.text, result, found=True)
+    tally.add(options.text, result["text"], found=True)
     _note(tally)
     if len(scorer.vocabulary.ids(text, scorer.max_tokens + 1)) > scorer.max_tokens:
         print(

@@ -705,7 +705,7 @@ def test_workers_write_what_came_before_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(bulk, "CHUNK_TEXTS", 2)
     source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text('{"text": "a"}\n' * 6 + "no JSON\n")
-    with pytest.raises(InputError, match="line 7 of .* is no JSON"):
+    with pytest.raises(InputError, match=r"line 7 of .* is no JSON"):
         run(source, output, workers=4)
     assert texts(tmp_path / "out.jsonl.part") == ["a"] * 6
 
