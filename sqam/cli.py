@@ -413,14 +413,14 @@ def _rank(options: argparse.Namespace) -> None:
     if options.cluster is not None:
         _rank_on_cluster(options)
         return
-    job = _job(options, "rank for", 'sqam rank "hello" --among 👋 🍴', workers=_workers())
+    job = _job(options, "rank for", 'sqam rank "hello" --among 👋 🍴', workers=_workers(options))
     candidates = _candidates(options)
 
     from sqam.scorer import Scorer
 
-    # Where texts are ranked by several threads, each runs the network for itself.
-    alone = job is None or job.output is None
-    scorer = Scorer.load(command.model_folder(options.model, "sqam"), threads=0 if alone else 1)
+    # Where several threads rank texts, each runs the network for itself.
+    threads = 1 if job is not None and job.workers > 1 else 0
+    scorer = Scorer.load(command.model_folder(options.model, "sqam"), threads)
     if job is not None:
         tally = job.run(scorer, candidates, options.k)
     else:
@@ -518,11 +518,14 @@ def _job(
     )
 
 
-def _workers() -> int:
+def _workers(options: argparse.Namespace) -> int:
     """Return how many threads rank a file, by the cores that this process may use.
 
     On several cores it is one more than these, since one of them often waits for Python's lock.
+    From a pipe, or to one, one thread ranks: what is finished must not wait for what is to come.
     """
+    if options.output in (None, "-") or not os.path.isfile(options.input or ""):
+        return 1
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return 1 if there in (None, 1) else min(there + 1, _MOST_WORKERS)
 

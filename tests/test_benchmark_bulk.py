@@ -138,7 +138,7 @@ def test_a_clock_counts_each_part_for_itself(monkeypatch):
     assert clock.stop() == {"rest": 2, "outer": 2, "inner": 6, "fails": 5}
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(st.integers(1, 120_000))
 def test_many_texts(count):
     found = many(count)
