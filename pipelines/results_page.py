@@ -71,6 +71,7 @@ WRITTEN_BY = {
     "agreement.json": "agreement",
     "airline.json": "airline",
     "benchmark.json": "benchmark",
+    "bulk.json": "benchmark_bulk",
     "drawings.json": "measure_drawings",
     "embedding-study.json": "embedding_study",
     "emojifier.json": "emojifier",
@@ -266,6 +267,13 @@ def _cold(label: str, name: str, form: str) -> Row:
     figures = (Figure("benchmark.json", f"cold start/{name}/{k}", form)
                for k in ("median", "least", "most"))  # fmt: skip
     return Row(label, f"cold start, {name}", tuple(figures))
+
+
+_TIMES = (("times MiniLM torch", "1"), ("times its int8", "1"))
+
+
+def _bulk(label: str, path: str, form: str) -> Row:
+    return Row(label, None, (Figure("bulk.json", path, form),))
 
 
 def _load(label: str, path: str, form: str) -> Row:
@@ -666,6 +674,88 @@ TABLES = (
             Row("one sentence with the model open, one core, milliseconds; what 99 % stay below",
                 None, (Figure("benchmark.json", f"{_OPEN}/median", "2"), None,
                        Figure("benchmark.json", f"{_OPEN}/99 %", "2"))),
+        ),
+    ),
+    Table(
+        "One text, beside MiniLM",
+        "From the text to the first 10 emojis with the model open, one core, one thread. MiniLM is "
+        "all-MiniLM-L6-v2, which ranks by the names of the emojis: by sentence-transformers, and "
+        "by ONNX Runtime. Tokens are ours. Ratios: how many times as fast as MiniLM in torch, and "
+        "as MiniLM in int8. Times hold for the machine at hand alone.",
+        None,
+        ("milliseconds", "10 % stay below", "90 % stay below", "times MiniLM", "times its int8"),
+        tuple(
+            Each(f"{tokens} tokens, {{}}", "bulk.json", f"one text, milliseconds/{tokens} tokens",
+                 (("median", "3"), ("10 %", "3"), ("90 %", "3"), *_TIMES))
+            for tokens in (8, 20)
+        ),
+    ),
+    Table(
+        "Many texts, beside MiniLM",
+        "Texts a second, from the texts to the first 10 emojis, on one core; of the texts as many "
+        "as a system ranks in the time that it gets.",
+        None,
+        ("texts a second", "texts", "times MiniLM", "times its int8"),
+        tuple(
+            Each(f"{count:,} texts, {{}}", "bulk.json", f"ranked, texts a second/{count} texts",
+                 (("median", ",0"), ("texts", ",0"), *_TIMES))
+            for count in (256, 4096)
+        ),
+    ),
+    Table(
+        "Many texts, ours",
+        "Texts a second, of 100,000. From file to file: the command `sqam rank`, its start "
+        "included. The floor is the time that one core needs for the multiplications of the "
+        "question network, at the speed of a large matrix product.",
+        None,
+        ("ours",),
+        (
+            _bulk("ranked, one core", "ranked, texts a second/100000 texts/ours/median", ",0"),
+            _bulk("result objects, one core", "result objects, texts a second/100000/median",
+                  ",0"),
+            _bulk("file to file, one core", "file to file/1 core/texts a second/median", ",0"),
+            _bulk("file to file, two cores", "file to file/2 cores/texts a second/median", ",0"),
+            _bulk("– times one core", "file to file/two cores over one", "2"),
+            _bulk("the floor", "floor/texts a second", ",0"),
+            _bulk("– share that the question network reaches",
+                  "floor/share that is reached/question network", "0%"),
+            _bulk("– with the tokenizer and the word vectors",
+                  "floor/share that is reached/encoder", "0%"),
+            _bulk("– from file to file", "floor/share that is reached/file to file", "0%"),
+            *(_bulk(f"memory of `sqam rank` over a long file, MB: up to {when}",
+                    f"memory/megabytes at the peak, up to/{when}", "0")
+              for when in ("a quarter", "half", "the end")),
+        ),
+    ),
+    Table(
+        "What many texts spend their time on",
+        "From file to file on one core, within one process.",
+        None,
+        ("microseconds a text", "share"),
+        (Each("{}", "bulk.json", "parts/parts",
+              (("microseconds a text", "1"), ("share", "0%"))),),
+    ),
+    Table(
+        "Many candidates",
+        "Ranking texts among codes that are drawn at random, exactly, on one core.",
+        None,
+        ("milliseconds, one text", "milliseconds, 256 texts", "MB at the peak"),
+        (Each("{} candidates", "bulk.json", "candidates",
+              (("milliseconds, one text/median", "2"), ("milliseconds, 256 texts/median", "1"),
+               ("megabytes at the peak", "0"))),),
+    ),
+    Table(
+        "Many candidates, by an approximate index",
+        "Faiss's indexes, which look as far as they must to find 95 % of the first 10. "
+        "Milliseconds are of the search alone, a text, of 256 at once. From how many texts on an "
+        "index pays for its making, the file says.",
+        None,
+        ("seconds to build", "milliseconds", "exactly", "recall@10"),
+        tuple(
+            Each(f"{count} candidates, {{}}", "bulk.json", f"candidates/{count}/indexes",
+                 (("seconds to build", "2"), ("milliseconds a text, 256 at once", "3"),
+                  ("milliseconds a text, exact, 256 at once", "3"), ("recall@10", "1%")))
+            for count in ("1,000", "10,000", "100,000", "1,000,000")
         ),
     ),
     Table(

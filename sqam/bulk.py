@@ -1,5 +1,6 @@
 """Texts in, result objects out: one text, several, or an endless stream, by one path."""
 
+import functools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ CHUNK_CHARACTERS = 4_000_000
 
 _T = TypeVar("_T")
 _DIGITS = 4
+_JSON = json.JSONEncoder(ensure_ascii=False)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -60,6 +62,9 @@ class Task(Protocol):
     def results(self, texts: Sequence[str]) -> Sequence[Mapping[str, Any]]:
         """Return an object a text, in order."""
 
+    def lines(self, texts: Sequence[str]) -> Iterable[tuple[str, bool]]:
+        """Return each text's object as `json_line` writes it, and whether anything was found."""
+
     def tells(self, result: Mapping[str, Any]) -> bool:
         """Tell whether doing this object's text again can show that the options differ."""
 
@@ -91,6 +96,22 @@ class Ranking:
         ranked = self.scorer.rank(texts, self.candidates, self.k)
         return [result_object(*pair) for pair in zip(texts, ranked, strict=True)]
 
+    def lines(self, texts: Sequence[str]) -> Iterator[tuple[str, bool]]:
+        """Yield what `json_line` makes of `results`, several times as fast: no object is made.
+
+        Raises:
+            InputError: as `results`.
+        """
+        begun, said = self._begun, _SAID
+        found = self.scorer.best(texts, self.candidates, self.k)
+        for text, best in zip(texts, found, strict=True):
+            matches = ", ".join([f"{begun[at]}{said[round(1e4 * score)]}}}" for at, score in best])
+            yield f'{{"text": {_JSON.encode(text)}, "matches": [{matches}]}}\n', bool(best)
+
+    @functools.cached_property
+    def _begun(self) -> "_Begun":
+        return _Begun(self.candidates)
+
     def tells(self, result: Mapping[str, Any]) -> bool:
         """Tell whether there are matches, whose scores are those of the candidates."""
         return bool(result["matches"])
@@ -101,6 +122,34 @@ class Ranking:
             yield result["text"], "", "", "", ""
         for rank, match in enumerate(result["matches"], start=1):
             yield result["text"], rank, match["emoji"], match["name"], match["score"]
+
+
+class _Begun(dict[int, str]):
+    """By a candidate's place, its match in JSON up to the score."""
+
+    def __init__(self, candidates: "EmojiCodes") -> None:
+        self._candidates = candidates
+
+    def __missing__(self, place: int) -> str:
+        from sqam.scorer import Match  # loads the runtime, which --help does without
+
+        match = json_line(match_object(*Match.of(self._candidates.names[place], 0.0)))
+        self[place] = begun = match.removesuffix("0.0}\n")
+        return begun
+
+
+class _Said(dict[int, str]):
+    """By ten thousand times a score, rounded, how JSON writes it.
+
+    Scores are of 24 bits, so the product with 10,000 is exact, and its rounding that of `rounded`.
+    """
+
+    def __missing__(self, number: int) -> str:
+        self[number] = said = repr(number / 1e4)
+        return said
+
+
+_SAID = _Said()
 
 
 def mended(text: str) -> str:
@@ -153,11 +202,17 @@ class Tally:
     replaced: int = 0
     nothing: str = Ranking.nothing
 
-    def add(self, text: str, result: Mapping[str, Any], found: bool) -> None:
-        """Count one text as it was read, with its result and whether anything was found."""
+    def add(self, text: str, handled: str, found: bool) -> None:
+        """Count one text as it was read, as it was handled, and whether anything was found."""
         self.texts += 1
         self.unmatched += not found
-        self.replaced += text != result["text"]
+        self.replaced += text != handled
+
+    def include(self, other: "Tally") -> None:
+        """Count what another has counted."""
+        self.texts += other.texts
+        self.unmatched += other.unmatched
+        self.replaced += other.replaced
 
     def note(self) -> str:
         """Return one line on what a user should know, or an empty string."""
@@ -212,8 +267,16 @@ def of_chunk(
     """Yield one object a text, as `objects` does, handling all texts together."""
     clean = [mended(text) for text in chunk] if mend else chunk
     for raw, result in zip(chunk, task.results(clean), strict=True):
-        tally.add(raw, result, bool(result[task.finds]))
+        tally.add(raw, result["text"], bool(result[task.finds]))
         yield result
+
+
+def lines_of_chunk(task: Task, chunk: Sequence[str], tally: Tally) -> Iterator[str]:
+    """Yield what `json_line` makes of each object of `of_chunk`; lone surrogates become U+FFFD."""
+    clean = [mended(text) for text in chunk]
+    for raw, text, (line, found) in zip(chunk, clean, task.lines(clean), strict=True):
+        tally.add(raw, text, found)
+        yield line
 
 
 def chunks(texts: Iterable[_T], text: Callable[[_T], str] = str) -> Iterator[list[_T]]:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _PROGRAM = "sqam"
 
+_MOST_WORKERS = 5
+"""Of more, most would wait for Python's lock, which each holds for a quarter of its time."""
+
 _EXAMPLES = f"""\
 examples:
   sqam rank "Congrats on the new job!"
@@ -410,12 +413,14 @@ def _rank(options: argparse.Namespace) -> None:
     if options.cluster is not None:
         _rank_on_cluster(options)
         return
-    job = _job(options, "rank for", 'sqam rank "hello" --among 👋 🍴')
+    job = _job(options, "rank for", 'sqam rank "hello" --among 👋 🍴', workers=_workers(options))
     candidates = _candidates(options)
 
     from sqam.scorer import Scorer
 
-    scorer = Scorer.load(command.model_folder(options.model, "sqam"))
+    # Where several threads rank texts, each runs the network for itself.
+    threads = 1 if job is not None and job.workers > 1 else 0
+    scorer = Scorer.load(command.model_folder(options.model, "sqam"), threads)
     if job is not None:
         tally = job.run(scorer, candidates, options.k)
     else:
@@ -482,7 +487,7 @@ def _check_rank(options: argparse.Namespace) -> None:
 
 
 def _job(
-    options: argparse.Namespace, purpose: str, example: str, lines: bool = False
+    options: argparse.Namespace, purpose: str, example: str, lines: bool = False, workers: int = 1
 ) -> Job | None:
     """Return the job if texts come from a file; refuse what it and texts cannot be."""
     if options.input is None:
@@ -509,7 +514,20 @@ def _job(
         options.force,
         lines,
         tuple(options.keep or ()),
+        workers,
     )
+
+
+def _workers(options: argparse.Namespace) -> int:
+    """Return how many threads rank a file, by the cores that this process may use.
+
+    On several cores it is one more than these, since one of them often waits for Python's lock.
+    From a pipe, or to one, one thread ranks: what is finished must not wait for what is to come.
+    """
+    if options.output in (None, "-") or not os.path.isfile(options.input or ""):
+        return 1
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return 1 if there in (None, 1) else min(there + 1, _MOST_WORKERS)
 
 
 def _round_alike() -> None:
@@ -593,7 +611,7 @@ def _explain(options: argparse.Namespace) -> None:
         for line in explain.lines(explained, _colored(options.color)):
             print(line)
     tally = bulk.Tally()
-    tally.add(options.text, result, found=True)
+    tally.add(options.text, result["text"], found=True)
     _note(tally)
     if len(scorer.vocabulary.ids(text, scorer.max_tokens + 1)) > scorer.max_tokens:
         print(

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypedDict, overload
 
 from emoji_vae.errors import InputError
-from sqam.bulk import MatchObject, match_object
+from sqam.bulk import MatchObject, json_line, match_object
 
 # This module is read for --help, so what it needs for its work is imported there.
 if TYPE_CHECKING:
@@ -130,6 +130,10 @@ class Emojifying:
             }
             for one in found
         ]
+
+    def lines(self, texts: Sequence[str]) -> Iterator[tuple[str, bool]]:
+        """Yield each text with its emojis as a line of JSON, and whether it got one."""
+        return ((json_line(one), bool(one["insertions"])) for one in self.results(texts))
 
     def tells(self, result: Mapping[str, Any]) -> bool:
         """Tell that every text counts: one without an emoji may get one with other options."""

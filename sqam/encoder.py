@@ -25,7 +25,8 @@ from sqam.text import Vocabulary, Word, pad
 from sqam.tokenizer import TokenizerSettings
 
 FORMAT = "emoji-sqam question-answer model, version 1"
-_BATCH = 256
+_BATCH = 64
+"""Texts that the network reads at once; more would be of less like length, and so padded more."""
 
 
 def quantize(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

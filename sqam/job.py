@@ -8,10 +8,11 @@ import json
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from emoji_vae.errors import InputError
 from sqam import writing
@@ -22,6 +23,9 @@ from sqam.reading import Reader, Record, Source
 if TYPE_CHECKING:
     from emoji_vae.codes import EmojiCodes
     from sqam.scorer import Scorer
+
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
 
 # Lines between two looks at how far a file is written.
 _GLANCE = 1024
@@ -39,6 +43,9 @@ class Job:
     to a ``.txt`` file or to standard output: they keep their line ends and the bytes that are no
     UTF-8.
 
+    ``workers`` threads work on a file's chunks at once, if there is an output file: for a task that
+    threads may share, whose network runs in one thread. They change no byte of it.
+
     The results grow in ``OUTPUT.part``, as JSON lines, and take the output's name when they are
     whole. With ``resume`` a run goes on where an interrupted one left that file; what is in it must
     fit the source as it is now. The file that comes of it is that of an uninterrupted run, to the
@@ -46,7 +53,7 @@ class Job:
 
     Raises:
         InputError: a kind of file that is not one of these, a missing source, an output that is
-            there already (unless ``force``).
+            there already (unless ``force``), fewer than one worker.
         MissingExtraError: what reads or writes such a file is not installed.
     """
 
@@ -57,10 +64,13 @@ class Job:
     force: bool = False
     lines: bool = False
     keep: tuple[str, ...] = ()
+    workers: int = 1
 
     def __post_init__(self) -> None:
         """Check what was asked for."""
         source = self._source
+        if self.workers < 1:
+            raise InputError(f"{self.workers} workers cannot be; give at least 1")
         if self.source != "-" and not Path(self.source).exists():
             raise InputError(f"there is no file {self.source!r}; check the name")
         if self.output is None:
@@ -103,11 +113,12 @@ class Job:
             rest = self._rest(partial, self._chunks(reader), task, tally)
             begin = reader.position() if tally.texts else 0
             with _progress(reader.total, reader.unit, reader.position, begin) as moved:
-                for chunk in rest:
-                    made = writing.made(task, chunk, tally, self._as_lines)
+                work = functools.partial(self._made, task)
+                for made, counts in _in_order(work, rest, self.workers):
                     with _telling(part):
-                        partial.write("".join(made).encode())
-                    moved(len(chunk))
+                        partial.write(made)
+                    tally.include(counts)
+                    moved(counts.texts)
             with _telling(part):
                 partial.flush()
                 os.fsync(partial.fileno())
@@ -122,6 +133,11 @@ class Job:
             writing.write(self.output, _glancing(whole, moved), task, kept)
         part.unlink()
         return tally
+
+    def _made(self, task: Task, chunk: list[Record]) -> tuple[bytes, Tally]:
+        """Return a chunk's lines, and what is counted of them."""
+        tally = Tally()
+        return "".join(writing.made(task, chunk, tally, self._as_lines)).encode(), tally
 
     @functools.cached_property
     def _source(self) -> Source:
@@ -200,7 +216,7 @@ class Job:
                 break
             for record, (line, result) in zip(chunk, finished, strict=True):
                 end += len(line)
-                tally.add(record.text, result, bool(result[task.finds]))
+                tally.add(record.text, result["text"], bool(result[task.finds]))
                 if task.tells(result):
                     last.append((record, result))
         else:
@@ -244,6 +260,36 @@ class Job:
         return InputError(
             f"'{self.output}.part' is from another run: {reason}; leave out --resume to start anew"
         )
+
+
+def _in_order(
+    work: Callable[[_Given], _Made], chunks: Iterable[_Given], workers: int
+) -> Iterator[_Made]:
+    """Yield what the work makes of each chunk, in order, while threads work on the next ones.
+
+    What was read before the chunks failed comes before the error.
+    """
+    if workers == 1:
+        yield from map(work, chunks)
+        return
+    problem: Exception | None = None
+    begun: deque[Future[_Made]] = deque()
+    chunks = iter(chunks)
+    with ThreadPoolExecutor(workers) as pool:
+        while True:
+            try:
+                begun.append(pool.submit(work, next(chunks)))
+            except StopIteration:
+                break
+            except Exception as error:
+                problem = error
+                break
+            if len(begun) > workers:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+    if problem is not None:
+        raise problem
 
 
 @contextlib.contextmanager

@@ -230,9 +230,10 @@ class Scorer:
 def top(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return what a stable descending sort of each row puts first, without sorting all.
 
-    A row falls into pieces, more than ``k``. Of the largest of each piece, the k-th largest is
-    reached by at least ``k`` scores, and so by all that come first and all that tie with them: few
-    are left to sort.
+    A row falls into pieces, more than ``k``, of every ``pieces``-th score, so that all their
+    largest are found side by side. Of the largest of each piece, the k-th largest is reached by at
+    least ``k`` scores, and so by all that come first and all that tie with them: few are left to
+    sort.
 
     Args:
         scores: floats (n, m), m at least 1, none NaN.
@@ -248,7 +249,7 @@ def top(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     if pieces < 2 * k:
         kept = np.ones(scores.shape, dtype=bool)
     else:
-        largest = scores[:, : pieces * size].reshape(n, pieces, size).max(axis=2)
+        largest = scores[:, : pieces * size].reshape(n, size, pieces).max(axis=1)
         kept = scores >= np.partition(largest, -k, axis=1)[:, -k, np.newaxis]
     rows, places = np.nonzero(kept)
     order = np.lexsort((-scores[rows, places], rows))  # stable

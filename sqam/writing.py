@@ -13,7 +13,7 @@ from typing import IO, Any
 from emoji_vae.errors import InputError
 from emoji_vae.files import replacing
 from sqam import compression
-from sqam.bulk import Tally, Task, json_line, mended, of_chunk
+from sqam.bulk import Tally, Task, json_line, lines_of_chunk, mended, of_chunk
 from sqam.reading import Record
 
 
@@ -90,13 +90,13 @@ def made(task: Task, chunk: list[Record], tally: Tally, as_lines: bool = False) 
         tally: counts the texts.
         as_lines: the texts stay as they are; else lone surrogates become U+FFFD.
     """
-    results = of_chunk(task, [record.text for record in chunk], tally, mend=not as_lines)
+    texts = [record.text for record in chunk]
     if as_lines:
         # What stays a line may hold lone surrogates, which only ASCII can escape.
-        return [json.dumps(result) + "\n" for result in results]
+        return [json.dumps(result) + "\n" for result in of_chunk(task, texts, tally, mend=False)]
     return [
-        mended(json_line({**record.kept, **result})) if record.kept else json_line(result)
-        for record, result in zip(chunk, results, strict=True)
+        f"{mended(json_line(record.kept))[:-2]}, {line[1:]}" if record.kept else line
+        for record, line in zip(chunk, lines_of_chunk(task, texts, tally), strict=True)
     ]
 
 

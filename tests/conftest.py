@@ -4,7 +4,6 @@ import csv
 import gzip
 import io
 import json
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError, MissingExtraError
 from sqam import compression
-from sqam.scorer import Scorer
+from sqam.scorer import Match, Scorer
 
 # How long a call takes is no matter of tests, on a busy machine least of all.
 hypothesis_settings.register_profile("patient", deadline=None)
@@ -21,13 +20,17 @@ hypothesis_settings.load_profile("patient")
 
 WORDS = ["the", "i", "you", "love", "pizza", "happy", "not", "good", "morning", "a"]
 NAMES = ["❤️", "⚾", "😄", "😞", "🍴", "🍕"]
-CANDIDATES = ["❤️", "⚾", "😄", "🍴"]
 
 
-class Match(NamedTuple):
-    emoji: str
-    name: str
-    score: float
+class Candidates(list[str]):
+    """Names alone, where codes are not asked for."""
+
+    @property
+    def names(self):
+        return self
+
+
+CANDIDATES = Candidates(["❤️", "⚾", "😄", "🍴"])
 
 
 class LengthScorer:
@@ -44,10 +47,12 @@ class LengthScorer:
         assert not any("\ud800" <= c <= "\udfff" for c in text)
         if "?" in text:
             return []
-        matches = [
-            Match(c, f"name of {c}", 1 / (1 + abs(len(text) - i))) for i, c in enumerate(candidates)
-        ]
+        matches = [Match.of(c, 1 / (1 + abs(len(text) - i))) for i, c in enumerate(candidates)]
         return sorted(matches, key=lambda match: -match.score)[:k]
+
+    def best(self, sentences, candidates, k):
+        ranked = self.rank(sentences, candidates, k)
+        return [[(candidates.index(one.emoji), one.score) for one in row] for row in ranked]
 
 
 def suffixes():

@@ -3,12 +3,13 @@
 import json
 from typing import Any
 
-from conftest import CANDIDATES, LengthScorer, Match
-from hypothesis import given
+from conftest import CANDIDATES, Candidates, LengthScorer
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sqam import bulk
 from sqam.bulk import Tally
+from sqam.scorer import Match
 
 
 def results(given_texts, scorer: Any = None, k=2):
@@ -24,8 +25,8 @@ def test_result_object():
     assert result == {
         "text": "ab",
         "matches": [
-            {"emoji": "😄", "name": "name of 😄", "score": 1.0},
-            {"emoji": "⚾", "name": "name of ⚾", "score": 0.5},
+            {"emoji": "😄", "name": "grinning face with smiling eyes", "score": 1.0},
+            {"emoji": "⚾", "name": "baseball", "score": 0.5},
         ],
     }
     assert (tally.texts, tally.unmatched, tally.replaced, tally.note()) == (1, 0, 0, "")
@@ -85,3 +86,33 @@ def test_results_stream():
     stream = bulk.results(scorer, endless(), candidates, 1, Tally())
     assert next(stream)["matches"]
     assert len(taken) <= bulk.CHUNK_TEXTS
+
+
+def test_counts_are_added():
+    tally = Tally(5, 1, 2)
+    tally.include(Tally(3, 2, 1))
+    assert (tally.texts, tally.unmatched, tally.replaced) == (8, 3, 3)
+
+
+@given(st.lists(st.text(max_size=12), max_size=4))
+def test_lines_are_those_of_the_results(texts):
+    candidates: Any = Candidates([*CANDIDATES, 'a "picture".png', "p\udcffc.png"])
+    ranker: Any = LengthScorer()
+    task = bulk.Ranking(ranker, candidates, 6)
+    clean = [bulk.mended(text) for text in texts]
+    expected = [(bulk.json_line(one), bool(one["matches"])) for one in task.results(clean)]
+    assert list(task.lines(clean)) == expected
+    tally, before = Tally(), Tally()
+    assert list(bulk.lines_of_chunk(task, texts, tally)) == [line for line, _ in expected]
+    list(bulk.of_chunk(task, texts, before))
+    assert tally == before
+
+
+# 1/32 = 0.03125 and its like lie between two numbers of four digits, to the last bit.
+@example(0.03125)
+@example(-0.09375)
+@example(-0.0)
+@example(-1e-6)
+@given(st.floats(-1, 1, width=32))
+def test_a_score_is_written_as_it_is_rounded(score):
+    assert bulk._SAID[round(1e4 * score)] == json.dumps(bulk.rounded(score))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CANDIDATES, LengthScorer, packed, suffixes
+from conftest import CANDIDATES, Candidates, LengthScorer, packed, suffixes
 
 from emoji_vae.errors import InputError
 from sqam import bulk, compression
@@ -206,8 +206,8 @@ def test_csv_output_has_a_row_a_match_and_reads_back(tmp_path):
     # 'a\r"b", c' has 8 characters: nearest is 🍴 (3) with 1/6, then 😄 (2) with 1/7.
     assert rows == [
         ["text", "rank", "emoji", "name", "score"],
-        ['a\r"b", c', "1", "🍴", "name of 🍴", "0.1667"],
-        ['a\r"b", c', "2", "😄", "name of 😄", "0.1429"],
+        ['a\r"b", c', "1", "🍴", "fork and knife", "0.1667"],
+        ['a\r"b", c', "2", "😄", "grinning face with smiling eyes", "0.1429"],
         ["no?", "", "", "", ""],
     ]
     assert not (tmp_path / "out.csv.part").exists()
@@ -302,7 +302,7 @@ def test_resume_of_another_run_is_refused(interrupted, spoil):
     assert (interrupted / "out.jsonl.part").read_bytes() == before
 
 
-@pytest.mark.parametrize("options", [{"k": 3}, {"candidates": ["🍴", "😄"]}])
+@pytest.mark.parametrize("options", [{"k": 3}, {"candidates": Candidates(["🍴", "😄"])}])
 def test_resume_with_other_options_is_refused(interrupted, options):
     with pytest.raises(InputError, match="is from another run"):
         run(interrupted / "in.txt", interrupted / "out.jsonl", resume=True, **options)
@@ -377,8 +377,8 @@ def test_kept_columns(tmp_path):
         table = list(csv.reader(file, strict=True))
     assert table == [
         ["more", "id", "text", "rank", "emoji", "name", "score"],
-        ['[null, "\\u00fc"]', "7", "ab", "1", "😄", "name of 😄", "1.0"],
-        ['[null, "\\u00fc"]', "7", "ab", "2", "⚾", "name of ⚾", "0.5"],
+        ['[null, "\\u00fc"]', "7", "ab", "1", "😄", "grinning face with smiling eyes", "1.0"],
+        ['[null, "\\u00fc"]', "7", "ab", "2", "⚾", "baseball", "0.5"],
         ["", "true", "?", "", "", "", ""],
     ]
 
@@ -413,7 +413,7 @@ def test_parquet(tmp_path):
     assert made.schema.field("id").type == pa.int16()
     run(tmp_path / "in.parquet", tmp_path / "out.jsonl", **options)
     assert made.to_pylist() == ranked(tmp_path / "out.jsonl")
-    assert made["matches"].to_pylist()[0][1] == {"emoji": "⚾", "name": "name of ⚾", "score": 0.5}
+    assert made["matches"].to_pylist()[0][1] == {"emoji": "⚾", "name": "baseball", "score": 0.5}
     # From elsewhere what is kept is text.
     run(tmp_path / "out.jsonl", tmp_path / "again.parquet", keep=("x", "id"))
     again = pq.read_table(tmp_path / "again.parquet")
@@ -589,11 +589,11 @@ def test_no_more_is_read_than_is_ranked_and_written(tmp_path, tiny, monkeypatch)
             return len(line)
 
     class Watched:
-        def rank(self, sentences, candidates, k):
+        def best(self, sentences, candidates, k):
             part = tmp_path / "out.csv.part"
             # Texts that were read and are not on the disk yet: this chunk, and buffers.
             seen.append(given[0] - sum(1 for _ in part.open("rb")))
-            return scorer.rank(sentences, candidates, k)
+            return scorer.best(sentences, candidates, k)
 
     stream = io.TextIOWrapper(io.BufferedReader(Lines()))
     monkeypatch.setattr(sys, "stdin", stream)
@@ -680,3 +680,55 @@ def test_a_disk_that_fills(tmp_path, name, limit):
     assert sorted(os.listdir(tmp_path)) == ["in.txt", name]
     if name == "out.jsonl":
         assert len((tmp_path / name).read_bytes().splitlines()) == 8_000
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv"])
+@pytest.mark.parametrize("workers", [2, 5])
+def test_workers_change_no_byte(tmp_path, monkeypatch, workers, name):
+    monkeypatch.setattr(bulk, "CHUNK_TEXTS", 3)
+    source = tmp_path / "in.txt"
+    # A text without a known word, one that is not valid Unicode, and a last chunk of one text.
+    source.write_bytes(b"".join(b"x" * (n % 9) + b"\n" for n in range(29)) + b"?\n\xffab\n")
+
+    class Slow(LengthScorer):
+        def best(self, sentences, candidates, k):
+            time.sleep(0.01 if len(sentences[0]) % 2 else 0)  # later chunks are ready first
+            return super().best(sentences, candidates, k)
+
+    one = run(source, tmp_path / f"one-{name}")
+    several = run(source, tmp_path / name, scorer=Slow(), workers=workers)
+    assert (tmp_path / name).read_bytes() == (tmp_path / f"one-{name}").read_bytes()
+    assert one == several and several.texts == 31 and several.replaced == 1
+
+
+def test_workers_write_what_came_before_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(bulk, "CHUNK_TEXTS", 2)
+    source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text('{"text": "a"}\n' * 6 + "no JSON\n")
+    with pytest.raises(InputError, match=r"line 7 of .* is no JSON"):
+        run(source, output, workers=4)
+    assert texts(tmp_path / "out.jsonl.part") == ["a"] * 6
+
+
+def test_workers_leave_no_gap_when_one_fails(tmp_path, monkeypatch):
+    monkeypatch.setattr(bulk, "CHUNK_TEXTS", 1)
+    source, output = tmp_path / "in.txt", tmp_path / "out.jsonl"
+    source.write_text("a\nb\nbad\nc\nd\n")
+
+    class Failing(LengthScorer):
+        def best(self, sentences, candidates, k):
+            if sentences == ["bad"]:
+                raise InputError("bad; mend it")
+            return super().best(sentences, candidates, k)
+
+    with pytest.raises(InputError, match="mend it"):
+        run(source, output, scorer=Failing(), workers=2)
+    assert texts(tmp_path / "out.jsonl.part") == ["a", "b"]
+    run(source, output, workers=2, resume=True)
+    assert texts(output) == ["a", "b", "bad", "c", "d"]
+
+
+def test_no_workers(tmp_path):
+    (tmp_path / "in.txt").touch()
+    with pytest.raises(InputError, match="0 workers"):
+        Job(str(tmp_path / "in.txt"), tmp_path / "out.jsonl", workers=0)

@@ -1,5 +1,6 @@
 """The command ``sqam`` as people call it, on the models that ship."""
 
+import concurrent.futures
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from PIL import Image
 from emoji_vae import __version__
 from emoji_vae.catalogue import catalogue
 from emoji_vae.locations import asset
+from sqam import job
 
 ROOT = Path(__file__).resolve().parent.parent
 FIVE = ["❤️", "⚾", "😄", "😞", "🍴"]
@@ -554,3 +556,23 @@ def test_output_is_utf8_whatever_the_locale():
         check=True,
     )
     assert "🍕" in done.stdout.decode()
+
+
+@pytest.mark.parametrize("cores", [1, 2, 64])
+def test_several_cores_change_no_byte(sqam, monkeypatch, cores):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
+    used = []
+    pool = concurrent.futures.ThreadPoolExecutor
+
+    def noted(threads):
+        used.append(threads)
+        return pool(threads)
+
+    monkeypatch.setattr(job, "ThreadPoolExecutor", noted)
+    Path("in.txt").write_bytes(b"".join(LINES[:2100]))
+    assert sqam("rank", "--input", "in.txt", "--output", "out.jsonl", "-k", "3")[0] == 0
+    # One more than there are cores, up to five.
+    assert used == {1: [], 2: [3], 64: [5]}[cores]
+    code, out, _ = sqam("rank", "--input", "in.txt", "-k", "3")
+    assert code == 0 and Path("out.jsonl").read_text("utf-8") == out
+    assert len(used) == (cores > 1)  # standard output has one
