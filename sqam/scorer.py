@@ -21,7 +21,10 @@ from sqam.text import Word
 _CODES = 4096
 """Codes that the answer tower takes at once."""
 _CELLS = 1 << 20
-"""Cosines that a ranking holds at once, 4 MB of them, or those of one sentence."""
+"""Cosines that a ranking holds at once, 4 MB of them, or those of ``_ROWS`` sentences."""
+_ROWS = 16
+"""Sentences that are ranked together however many the candidates are: to read these from memory
+takes as long for one as for several."""
 
 
 class Match(NamedTuple):
@@ -206,7 +209,7 @@ class Scorer:
             raise InputError(f"k is {k}; ask for at least 1 match")
         answers, known = self._answered(candidates), np.asarray(questions.any(axis=1))
         found: list[list[tuple[int, float]]] = []
-        rows = max(1, _CELLS // len(candidates))
+        rows = max(_ROWS, _CELLS // len(candidates))
         for start in range(0, len(questions), rows):
             part = slice(start, start + rows)
             places, scores = top(self._cosines(questions[part], answers), k)

@@ -242,6 +242,7 @@ def places(folder, name):
     return ["--work", str(folder / f"work-{name}"), "--output", str(folder / name)]
 
 
+@pytest.mark.slow
 def test_a_run_with_both_objectives(tmp_path, capsys):
     from sqam.cli import main as sqam
 

@@ -91,7 +91,8 @@ def test_many_candidates_are_ranked_in_parts_as_in_one(scorer, monkeypatch):
     many = EmojiCodes([f"{i}.png" for i in range(3000)], codes)
     sentences = ["good morning", "", "I adore you", "it rains"]
     whole = scorer.best(sentences, many, 20)
-    monkeypatch.setattr("sqam.scorer._CELLS", 3001)  # one sentence at a time
+    monkeypatch.setattr("sqam.scorer._CELLS", 3001)
+    monkeypatch.setattr("sqam.scorer._ROWS", 1)  # one sentence at a time
     parts = scorer.best(sentences, many, 20)
     assert [len(row) for row in parts] == [20, 0, 20, 20]
     for one, other in zip(whole, parts, strict=True):
