@@ -297,6 +297,13 @@ def _objects(settings: Settings, texts: str) -> Any:
     return {str(size): _speed(work, _read(texts, size), settings) for size in sizes}
 
 
+def _features(settings: Settings, texts: str) -> Any:
+    """Time the sentence features, which classifiers of other tasks read."""
+    encoder = Encoder.load(threads=1)
+    sizes = (*settings.sizes, settings.texts)
+    return {str(size): _speed(encoder.encode, _read(texts, size), settings) for size in sizes}
+
+
 class Clock:
     """Times parts of a work: what is called within a part counts for itself alone.
 
@@ -499,6 +506,7 @@ _JOBS: Mapping[str, Callable[..., Any]] = {
     "prepare": _prepare,
     "system": _system,
     "objects": _objects,
+    "features": _features,
     "parts": _parts,
     "candidates": _candidates,
 }
@@ -728,6 +736,7 @@ class Bench:
                 for size in (*self.settings.sizes, self.settings.texts)
             }
             found["result objects, texts a second"] = self.job("objects", texts=str(self.texts))
+            found["sentence features, texts a second"] = self.job("features", texts=str(self.texts))
             found["file to file"] = self.files()
         if {"bulk", "floor"} & set(parts):
             found |= self.job("parts", folder=str(self.folder), texts=str(self.texts))

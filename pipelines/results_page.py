@@ -712,6 +712,8 @@ TABLES = (
             _bulk("ranked, one core", "ranked, texts a second/100000 texts/ours/median", ",0"),
             _bulk("result objects, one core", "result objects, texts a second/100000/median",
                   ",0"),
+            _bulk("sentence features, one core",
+                  "sentence features, texts a second/100000/median", ",0"),
             _bulk("file to file, one core", "file to file/1 core/texts a second/median", ",0"),
             _bulk("file to file, two cores", "file to file/2 cores/texts a second/median", ",0"),
             _bulk("– times one core", "file to file/two cores over one", "2"),

@@ -171,6 +171,7 @@ def test_results(small, tmp_path, capsys):
     for kind in ("8", "1100"):
         assert 0 < found["ranked, texts a second"][f"{kind} texts"]["ours"]["texts"] <= int(kind)
         assert found["result objects, texts a second"][kind]["median"] > 0
+        assert found["sentence features, texts a second"][kind]["median"] > 0
     files = found["file to file"]
     assert files["texts"] == 1100 and files["1 core"]["texts a second"]["median"] > 0
     assert ("two cores over one" in files) == (len(os.sched_getaffinity(0)) > 1)
@@ -379,6 +380,7 @@ def test_the_page_finds_its_figures_in_a_results_file(tmp_path):
             f"{n} texts": systems for n in (*Settings.sizes, Settings.texts)
         },
         "result objects, texts a second": {str(Settings.texts): timed},
+        "sentence features, texts a second": {str(Settings.texts): timed},
         "file to file": {"1 core": speed, "2 cores": speed, "two cores over one": 1.5},
         "floor": {"texts a second": 3.0, "share that is reached": shares},
         "parts": {"parts": {"cosines": {"microseconds a text": 1.0, "share": 1.0}}},
