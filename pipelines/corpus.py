@@ -81,8 +81,13 @@ def extract(text: str) -> tuple[str, tuple[int, ...]]:
             rows[row] = None
         return " "
 
-    rest = _PERHAPS_EMOJI.sub(lambda found: emoji.replace_emoji(found[0], replace=taken), text)
-    return phrases.clean_tweet(_REMAINS.sub("", rest)), tuple(rows)
+    while True:
+        rest = _PERHAPS_EMOJI.sub(lambda found: emoji.replace_emoji(found[0], replace=taken), text)
+        rest = phrases.clean_tweet(_REMAINS.sub("", rest))
+        if rest == text:
+            return rest, tuple(rows)
+        # A broken sequence ("❤", U+FE0F, U+200D, nothing) hides its emoji until it is cleaned.
+        text = rest
 
 
 class Example(NamedTuple):

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import packed
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from emoji_vae.catalogue import catalogue
@@ -49,6 +49,7 @@ PIECES = st.sampled_from(
 )
 
 
+@example(["❤️", "\u200d"])
 @given(st.lists(PIECES | st.text(max_size=3), max_size=12))
 def test_nothing_that_tells_the_emoji_is_left(pieces):
     rest, rows = extract("".join(pieces))
