@@ -141,7 +141,10 @@ def test_morph_of_many_sizes(vae):
         assert size("a.png") == (2 * int(pixels), int(pixels))
 
 
-@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.apng"])
+@pytest.mark.parametrize(
+    "name",
+    ["a.gif", *(pytest.param(name, marks=pytest.mark.slow) for name in ("a.webp", "a.apng"))],
+)
 def test_morph_there_and_back(vae, name):
     arguments = ("morph", "😀", "🐱", "--output", name, "--size", "40")
     assert vae(*arguments, "--steps", "4", "--seconds", "1.2") == (0, "", "")

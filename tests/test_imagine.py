@@ -210,6 +210,7 @@ def test_an_untrained_model(tiny):
     assert (np.diff(found.scores) <= 0).all()
 
 
+@pytest.mark.slow
 def test_the_models_that_ship():
     scorer, codec, known = Scorer.load(), Codec.load(), EmojiCodes.load()
     sentence = "happy birthday, old friend"

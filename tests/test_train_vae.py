@@ -349,7 +349,7 @@ def kept(folder, settings, material):
     return [*weights(model), *(np.asarray(value) for value in model.optimizer.variables)]
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.5])
+@pytest.mark.parametrize("dropout", [pytest.param(0.0, marks=pytest.mark.slow), 0.5])
 def test_an_interrupted_run_goes_on_as_if_nothing_had_been(dropout, shown, tmp_path, monkeypatch):
     settings = dataclasses.replace(SMALL, dropout=dropout)
     whole = fit(settings, shown, tmp_path / "whole")
