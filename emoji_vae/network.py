@@ -1,5 +1,6 @@
 """Exported networks on the light runtime."""
 
+import os
 from pathlib import Path
 
 import onnxruntime
@@ -14,14 +15,15 @@ def open_network(
 
     Args:
         path: the file, which errors name.
-        threads: of the runtime; 0 lets it choose.
+        threads: of the runtime; 0 lets it choose, as many as the processors that this process may
+            use.
         content: what the file holds, where that is known already; it is not read then.
 
     Raises:
         InputError: the file is missing, or no network that the runtime can run.
     """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or _allowed()
     options.log_severity_level = 4  # it would print what the error says
     try:
         return onnxruntime.InferenceSession(
@@ -38,3 +40,14 @@ def open_network(
         raise InputError(
             f"{str(path)!r} is no ONNX model that can be run; train or install the model again"
         ) from error
+
+
+def _allowed() -> int:
+    """Return 0, or the number of processors that this process is held to, if it is to some alone.
+
+    The runtime would put its threads on all of them, those that are not for this process, too.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return 0
+    there = len(os.sched_getaffinity(0))
+    return there if there < (os.cpu_count() or there) else 0
