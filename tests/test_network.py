@@ -2,6 +2,7 @@
 
 import os
 
+import onnxruntime
 import pytest
 
 from emoji_vae import network
@@ -25,7 +26,7 @@ def test_threads_keep_to_the_processors_of_the_process(
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: allowed, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: there)
     monkeypatch.setattr(
-        network.onnxruntime,
+        onnxruntime,
         "InferenceSession",
         lambda content, options, providers: given.append(options.intra_op_num_threads),
     )
