@@ -1,6 +1,7 @@
 """The benchmark counts and compares what it says; how long things take is no matter of tests."""
 
 import dataclasses
+import importlib.util
 import io
 import json
 import os
@@ -343,8 +344,9 @@ def test_keras_ranks_as_the_scorer_does(tmp_path):
 
 @pytest.mark.slow
 def test_minilm_ranks_alike_in_torch_and_onnx(tmp_path):
-    for package in ("sentence_transformers", "onnx"):
-        pytest.importorskip(package, reason="needs the extras teacher and train")
+    # Not imported here: PyTorch, loaded after TensorFlow, ends the process.
+    if not all(importlib.util.find_spec(name) for name in ("sentence_transformers", "onnx")):
+        pytest.skip("needs the extras teacher and train")
     code = (
         "import json, sys; from pathlib import Path; from pipelines import rankers; "
         "folder, cache = map(Path, sys.argv[1:3]); rankers.prepare_minilm(folder, cache); "
