@@ -1,4 +1,4 @@
-"""Output files that appear whole or not at all."""
+"""Output files that appear whole or not at all, and the folders that they go into."""
 
 import contextlib
 import os
@@ -8,6 +8,20 @@ from pathlib import Path
 from typing import IO, Any
 
 from emoji_vae.errors import InputError
+
+
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Make a folder, and those above it, unless they are there.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the folder {os.fspath(path)!r}: {error.strerror}; name another"
+        ) from error
 
 
 @contextlib.contextmanager

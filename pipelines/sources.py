@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from emoji_vae.errors import InputError
+from emoji_vae.files import make_folder
 
 CACHE = Path("build/sources")
 """Where archives are kept between runs, relative to the working directory."""
@@ -187,12 +188,7 @@ def fetch(name: str, cache: str | os.PathLike[str] = CACHE) -> Path:
     path = cache / source.archive
     if path.is_file() and sha256(path) == source.sha256:
         return path
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot make the folder {str(cache)!r}: {error.strerror}; name another"
-        ) from error
+    make_folder(cache)
     # Downloaded beside the final place, so that an interrupted run leaves no half archive.
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         _download(source, Path(folder), cache)

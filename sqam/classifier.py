@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 
 from emoji_vae.errors import InputError
-from emoji_vae.files import replacing
+from emoji_vae.files import make_folder, replacing
 from sqam.encoder import Encoder, listed
 from sqam.text import tokenize
 
@@ -218,12 +218,7 @@ class Classifier:
             InputError: the folder cannot be written.
         """
         folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"cannot make the folder {str(folder)!r}: {error.strerror}; name another"
-            ) from error
+        make_folder(folder)
         for name, content in self._files().items():
             with replacing(folder / name) as file:
                 file.write(content)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from emoji_vae.errors import InputError
-from emoji_vae.files import replacing
+from emoji_vae.files import make_folder, replacing
 from sqam.encoder import Encoder, listed, quantize
 from sqam.text import Vocabulary, tokenize
 from sqam.tokenizer import TokenizerSettings
@@ -205,12 +205,7 @@ def extend(
     others = {
         file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.suffix == ".onnx"
     }
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot make the folder {str(output)!r}: {error.strerror}; name another"
-        ) from error
+    make_folder(output)
     for name, content in others.items():
         with replacing(output / name) as file:
             file.write(content)
