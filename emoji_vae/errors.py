@@ -10,3 +10,8 @@ class MissingExtraError(InputError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} is not installed; run: pip install 'emoji-sqam[{extra}]'")
+        self._parts = what, extra
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        # For errors that come from another process, which are made again of these.
+        return type(self), self._parts

@@ -5,7 +5,8 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypedDict, TypeVar, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypedDict, TypeVar, cast
 
 from emoji_vae.command import printable, shortened
 
@@ -70,6 +71,39 @@ class Task(Protocol):
 
     def rows(self, result: Mapping[str, Any]) -> Iterator[Sequence[object]]:
         """Yield an object's rows of a .csv output."""
+
+
+def late_scorer(folder: Path | None = None, threads: int = 0) -> "Scorer":
+    """Return a scorer that a process opens when it first asks it for something.
+
+    So a process that sends its work to others need not open one itself. The scorer raises what
+    `Scorer.load` does when it is first asked.
+
+    Args:
+        folder: of the model; None: the one that ships.
+        threads: of the runtime, as `Scorer.load` has them.
+    """
+    return cast("Scorer", _LateScorer(folder, threads))
+
+
+class _LateScorer:
+    def __init__(self, folder: Path | None, threads: int) -> None:
+        self._settings = folder, threads
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Path | None, int]]:
+        return type(self), self._settings
+
+    @functools.cached_property
+    def _scorer(self) -> "Scorer":
+        from sqam.scorer import Scorer
+
+        return Scorer.load(*self._settings)
+
+    def __getattr__(self, name: str) -> Any:
+        # What this class has not; private names are asked for by those who copy objects.
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._scorer, name)
 
 
 @dataclass(frozen=True)

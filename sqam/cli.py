@@ -19,11 +19,12 @@ from sqam.job import Job
 if TYPE_CHECKING:
     from emoji_vae.codes import EmojiCodes
     from sqam.imagine import Imagined
+    from sqam.scorer import Scorer
 
 _PROGRAM = "sqam"
 
-_MOST_WORKERS = 5
-"""Of more, most would wait for Python's lock, which each holds for a quarter of its time."""
+_WORTH_WORKERS = 1_000_000
+"""Bytes of a file from which on it pays to start processes, which takes a third of a second."""
 
 _EXAMPLES = f"""\
 examples:
@@ -55,7 +56,8 @@ again; from elsewhere they are text in a .parquet file.
 
 With --cluster, --input is a file, a folder or a glob, --output a folder, both at such a path or
 address (s3://...) that every node of the Ray cluster reaches. Each block of texts becomes a shard
-there. When the same command is given again it makes what is missing.
+there. When the same command is given again it makes what is missing. --workers are the cluster's,
+each on a CPU of its own (default: one for each CPU but one a node).
 
 {command.EXIT_CODES}
 """
@@ -231,12 +233,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     nodes.add_argument("--shards", metavar="KIND", help="parquet, jsonl or csv (default: parquet)")
     nodes.add_argument(
-        "--workers",
-        type=command.positive,
-        metavar="N",
-        help="each on a CPU of its own (default: one for each CPU but one a node)",
-    )
-    nodes.add_argument(
         "--timeout",
         type=command.positive,
         metavar="SECONDS",
@@ -393,6 +389,13 @@ def _add_files(parser: argparse.ArgumentParser, output: str) -> None:
     files.add_argument(
         "--keep", nargs="+", metavar="C", help="further columns, to stand in the --output as well"
     )
+    files.add_argument(
+        "--workers",
+        type=command.positive,
+        metavar="N",
+        help="processes that share the work of an --input that is a file (default: one for each "
+        "CPU, or 1 where it is small)",
+    )
     files.add_argument("--resume", action="store_true", help="go on after an interruption")
     files.add_argument("--force", action="store_true", help="replace an --output that is there")
 
@@ -413,14 +416,9 @@ def _rank(options: argparse.Namespace) -> None:
     if options.cluster is not None:
         _rank_on_cluster(options)
         return
-    job = _job(options, "rank for", 'sqam rank "hello" --among 👋 🍴', workers=_workers(options))
+    job = _job(options, "rank for", 'sqam rank "hello" --among 👋 🍴')
     candidates = _candidates(options)
-
-    from sqam.scorer import Scorer
-
-    # Where several threads rank texts, each runs the network for itself.
-    threads = 1 if job is not None and job.workers > 1 else 0
-    scorer = Scorer.load(command.model_folder(options.model, "sqam"), threads)
+    scorer = _scorer(options, job)
     if job is not None:
         tally = job.run(scorer, candidates, options.k)
     else:
@@ -481,17 +479,17 @@ def _check_rank(options: argparse.Namespace) -> None:
             raise InputError(f"--{option} is for --{needed}; add that or leave --{option} out")
     if options.save is not None and options.input is not None and not options.texts:
         raise InputError("--save is for a TEXT, not for --input; leave it out")
-    for option in ("shards", "workers", "timeout"):
+    for option in ("shards", "timeout"):
         if getattr(options, option) is not None and options.cluster is None:
             raise InputError(f"--{option} is for --cluster; add that or leave --{option} out")
 
 
 def _job(
-    options: argparse.Namespace, purpose: str, example: str, lines: bool = False, workers: int = 1
+    options: argparse.Namespace, purpose: str, example: str, lines: bool = False
 ) -> Job | None:
     """Return the job if texts come from a file; refuse what it and texts cannot be."""
     if options.input is None:
-        for option in ("output", "column", "keep", "resume", "force"):
+        for option in ("output", "column", "keep", "workers", "resume", "force"):
             if getattr(options, option):
                 raise InputError(f"--{option} is for --input; add that or leave --{option} out")
         if not options.texts:
@@ -514,20 +512,39 @@ def _job(
         options.force,
         lines,
         tuple(options.keep or ()),
-        workers,
+        _workers(options),
     )
 
 
 def _workers(options: argparse.Namespace) -> int:
-    """Return how many threads rank a file, by the cores that this process may use.
+    """Return how many processes work on a file.
 
-    On several cores it is one more than these, since one of them often waits for Python's lock.
-    From a pipe, or to one, one thread ranks: what is finished must not wait for what is to come.
+    From a pipe, or to one, it is this one: what is finished must not wait for what is to come.
     """
-    if options.output in (None, "-") or not os.path.isfile(options.input or ""):
+    if options.output in (None, "-") or options.input == "-":
+        if options.workers not in (None, 1):
+            raise InputError("--workers is for files; name them with --input and --output")
+        return 1
+    if options.workers is not None:
+        return options.workers
+    try:
+        size = os.stat(options.input).st_size
+    except OSError:  # the job says so
+        return 1
+    if size < _WORTH_WORKERS:
         return 1
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return 1 if there in (None, 1) else min(there + 1, _MOST_WORKERS)
+    return there or 1
+
+
+def _scorer(options: argparse.Namespace, job: Job | None) -> "Scorer":
+    """Open the model's scorer; for a job of several processes each opens its own, in one thread."""
+    folder = command.model_folder(options.model, "sqam")
+    if job is not None and job.workers > 1:
+        return bulk.late_scorer(folder, threads=1)
+    from sqam.scorer import Scorer
+
+    return Scorer.load(folder)
 
 
 def _round_alike() -> None:
@@ -558,10 +575,7 @@ def _candidates(options: argparse.Namespace) -> "EmojiCodes":
 def _emojify(options: argparse.Namespace) -> None:
     job = _job(options, "emojify", 'sqam emojify "hello" --among 👋 🍴', lines=not options.json)
     candidates = _candidates(options)
-
-    from sqam.scorer import Scorer
-
-    scorer = Scorer.load(command.model_folder(options.model, "sqam"))
+    scorer = _scorer(options, job)
     task = emojify.Emojifying(scorer, candidates, options.max_per_sentence, options.min_score)
     if job is not None:
         tally = job.do(task)

@@ -74,6 +74,7 @@ class Scorer:
     """
 
     def __init__(self, folder: Path, threads: int = 0) -> None:
+        self._opened = folder, threads
         self.encoder = Encoder.load(folder, threads)
         self._code_size: int = self.encoder.settings["code_size"]
         self.vocabulary = self.encoder.vocabulary
@@ -93,6 +94,10 @@ class Scorer:
             InputError: the folder or a file is missing, corrupt or of another kind.
         """
         return cls(asset("models", "sqam") if folder is None else Path(folder), threads)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Path, int]]:
+        # For other processes, which open the folder again: an open network cannot be sent.
+        return type(self), self._opened
 
     def known(self, sentences: Sequence[str]) -> np.ndarray:
         """Tell for each sentence, bool (n,), whether the model knows a word of it."""

@@ -1,5 +1,6 @@
 """Files of texts in, files of results out; the scorer here ranks by the length of a text."""
 
+import copy
 import csv
 import gzip
 import io
@@ -626,6 +627,7 @@ def process(*arguments: str, limit: int | None = None, folder: Path) -> subproce
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         preexec_fn=before,
+        start_new_session=True,
     )
 
 
@@ -682,21 +684,34 @@ def test_a_disk_that_fills(tmp_path, name, limit):
         assert len((tmp_path / name).read_bytes().splitlines()) == 8_000
 
 
+# Several processes
+
+
+class Slow(LengthScorer):
+    """Takes longer for every other chunk, so that later ones are ready first."""
+
+    def best(self, sentences, candidates, k):
+        time.sleep(0.01 if len(sentences[0]) % 2 else 0)
+        return super().best(sentences, candidates, k)
+
+
+class Failing(LengthScorer):
+    """Refuses a text."""
+
+    def best(self, sentences, candidates, k):
+        if sentences == ["bad"]:
+            raise InputError("bad; mend it")
+        return super().best(sentences, candidates, k)
+
+
 @pytest.mark.parametrize("name", ["out.jsonl", "out.csv"])
-@pytest.mark.parametrize("workers", [2, 5])
-def test_workers_change_no_byte(tmp_path, monkeypatch, workers, name):
+def test_workers_change_no_byte(tmp_path, monkeypatch, name):
     monkeypatch.setattr(bulk, "CHUNK_TEXTS", 3)
     source = tmp_path / "in.txt"
     # A text without a known word, one that is not valid Unicode, and a last chunk of one text.
     source.write_bytes(b"".join(b"x" * (n % 9) + b"\n" for n in range(29)) + b"?\n\xffab\n")
-
-    class Slow(LengthScorer):
-        def best(self, sentences, candidates, k):
-            time.sleep(0.01 if len(sentences[0]) % 2 else 0)  # later chunks are ready first
-            return super().best(sentences, candidates, k)
-
     one = run(source, tmp_path / f"one-{name}")
-    several = run(source, tmp_path / name, scorer=Slow(), workers=workers)
+    several = run(source, tmp_path / name, scorer=Slow(), workers=3)
     assert (tmp_path / name).read_bytes() == (tmp_path / f"one-{name}").read_bytes()
     assert one == several and several.texts == 31 and several.replaced == 1
 
@@ -714,13 +729,6 @@ def test_workers_leave_no_gap_when_one_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(bulk, "CHUNK_TEXTS", 1)
     source, output = tmp_path / "in.txt", tmp_path / "out.jsonl"
     source.write_text("a\nb\nbad\nc\nd\n")
-
-    class Failing(LengthScorer):
-        def best(self, sentences, candidates, k):
-            if sentences == ["bad"]:
-                raise InputError("bad; mend it")
-            return super().best(sentences, candidates, k)
-
     with pytest.raises(InputError, match="mend it"):
         run(source, output, scorer=Failing(), workers=2)
     assert texts(tmp_path / "out.jsonl.part") == ["a", "b"]
@@ -732,3 +740,90 @@ def test_no_workers(tmp_path):
     (tmp_path / "in.txt").touch()
     with pytest.raises(InputError, match="0 workers"):
         Job(str(tmp_path / "in.txt"), tmp_path / "out.jsonl", workers=0)
+
+
+def test_workers_say_what_is_wrong_with_the_model(tmp_path):
+    (tmp_path / "in.txt").write_text("a\n")
+    scorer = bulk.late_scorer(tmp_path / "none", threads=1)
+    with pytest.raises(InputError, match=r"no model at '.*none'"):
+        run(tmp_path / "in.txt", tmp_path / "out.jsonl", scorer=scorer, workers=2)
+
+
+def test_a_late_scorer_is_a_scorer_that_can_be_sent(tiny):
+    late = bulk.late_scorer(tiny["folder"], threads=1)
+    at_once = Scorer.load(tiny["folder"], threads=1)
+    given = ["i love pizza", "good morning"], tiny["codes"], 3
+    for scorer in (late, copy.copy(late), copy.deepcopy(late), copy.deepcopy(at_once)):
+        assert scorer.best(*given) == at_once.best(*given)
+    with pytest.raises(AttributeError, match="no_such"):
+        _ = late.no_such  # type: ignore[attr-defined]
+
+
+SEVERAL = ["--input", "in.txt", "--output", "out.jsonl", "--workers", "2"]
+
+
+@pytest.fixture(scope="module")
+def longer(tmp_path_factory) -> Path:
+    """A folder with a source and what one process makes of it."""
+    folder = tmp_path_factory.mktemp("longer")
+    (folder / "in.txt").write_text(LINES * 3)
+    one = ["--input", "in.txt", "--output", "out.jsonl", "--workers", "1"]
+    assert ended(*one, folder=folder) == (0, "", "")
+    return folder
+
+
+def workers_of(process: int) -> list[int]:
+    """The processes that do its work; there is one that cleans up after them as well."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    commands = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+    return [child for child, command in commands.items() if b"spawn_main" in command]
+
+
+def begun(running: subprocess.Popen, part: Path) -> None:
+    """Wait until there are results."""
+    deadline = time.monotonic() + 60
+    while not (part.exists() and part.stat().st_size):
+        assert running.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def gone(processes: list[int]) -> bool:
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{process}").exists() for process in processes):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_workers_of_the_command_change_no_byte(longer, tmp_path):
+    (tmp_path / "in.txt").write_text(LINES * 3)
+    assert ended(*SEVERAL, folder=tmp_path) == (0, "", "")
+    assert (tmp_path / "out.jsonl").read_bytes() == (longer / "out.jsonl").read_bytes()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are found in /proc")
+@pytest.mark.parametrize("end", ["Ctrl-C", "the command is killed", "a worker is killed"])
+def test_workers_end_with_the_command_and_it_resumes(longer, tmp_path, end):
+    (tmp_path / "in.txt").write_text(LINES * 3)
+    with process(*SEVERAL, folder=tmp_path) as running:
+        begun(running, tmp_path / "out.jsonl.part")
+        workers = workers_of(running.pid)
+        assert len(workers) == 2
+        if end == "Ctrl-C":  # a terminal sends it to all
+            os.killpg(running.pid, signal.SIGINT)
+        else:
+            os.kill(running.pid if end == "the command is killed" else workers[0], signal.SIGKILL)
+        out, err = running.communicate(timeout=60)
+    assert gone(workers)
+    code = {"Ctrl-C": 130, "the command is killed": -signal.SIGKILL, "a worker is killed": 2}[end]
+    assert (running.returncode, out) == (code, b"")
+    if end == "a worker is killed":
+        assert re.fullmatch(rb"sqam: error: a process .* was killed, .* --resume, [^\n]*\n", err)
+    elif end == "Ctrl-C":
+        assert err == b""
+    else:  # Python's own cleaner may tell what it cleans up
+        assert b"Traceback" not in err
+    assert sorted(os.listdir(tmp_path)) == ["in.txt", "out.jsonl.part"]
+    assert ended(*SEVERAL, "--resume", folder=tmp_path) == (0, "", "")
+    assert (tmp_path / "out.jsonl").read_bytes() == (longer / "out.jsonl").read_bytes()

@@ -1,6 +1,5 @@
 """The command ``sqam`` as people call it, on the models that ship."""
 
-import concurrent.futures
 import json
 import os
 import re
@@ -21,7 +20,7 @@ from PIL import Image
 from emoji_vae import __version__
 from emoji_vae.catalogue import catalogue
 from emoji_vae.locations import asset
-from sqam import job
+from sqam import cli, processes
 
 ROOT = Path(__file__).resolve().parent.parent
 FIVE = ["❤️", "⚾", "😄", "😞", "🍴"]
@@ -278,7 +277,9 @@ def test_ranking_loads_no_training_package():
         (["rank", "--input", "in.csv", "--keep", "text"], "has a column 'text' of its own"),
         (["rank", "--input", "in.csv", "--output", "a.csv.zip"], "cannot tell how to write"),
         (["rank", "a", "--shards", "csv"], "--shards is for --cluster"),
-        (["rank", "--input", "in.csv", "--workers", "2"], "--workers is for --cluster"),
+        (["rank", "a", "--workers", "2"], "--workers is for --input"),
+        (["rank", "--input", "in.csv", "--workers", "2"], "--workers is for files"),
+        (["rank", "--input", "-", "--output", "o.csv", "--workers", "2"], "--workers is for files"),
         (["rank", "--input", "in.csv", "--timeout", "0"], "'0' is not a whole number"),
         (["rank", "a", "--cluster", "auto"], "--cluster is for files; name them with --input"),
         (["rank", "--input", "in.csv", "--cluster", "auto"], "a folder as --output"),
@@ -558,21 +559,31 @@ def test_output_is_utf8_whatever_the_locale():
     assert "🍕" in done.stdout.decode()
 
 
-@pytest.mark.parametrize("cores", [1, 2, 64])
-def test_several_cores_change_no_byte(sqam, monkeypatch, cores):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
+@pytest.mark.parametrize("command", ["rank", "emojify"])
+def test_several_cores_change_no_byte(sqam, monkeypatch, command):
     used = []
-    pool = concurrent.futures.ThreadPoolExecutor
 
-    def noted(threads):
-        used.append(threads)
-        return pool(threads)
+    def noted(work, chunks, workers):
+        used.append(workers)
+        return in_order(work, chunks, workers)
 
-    monkeypatch.setattr(job, "ThreadPoolExecutor", noted)
-    Path("in.txt").write_bytes(b"".join(LINES[:2100]))
-    assert sqam("rank", "--input", "in.txt", "--output", "out.jsonl", "-k", "3")[0] == 0
-    # One more than there are cores, up to five.
-    assert used == {1: [], 2: [3], 64: [5]}[cores]
-    code, out, _ = sqam("rank", "--input", "in.txt", "-k", "3")
-    assert code == 0 and Path("out.jsonl").read_text("utf-8") == out
-    assert len(used) == (cores > 1)  # standard output has one
+    in_order = processes.in_order
+    monkeypatch.setattr(processes, "in_order", noted)
+    monkeypatch.setattr(cli, "_WORTH_WORKERS", 10_000)
+    lines = LINES[:2100]
+    Path("in.txt").write_bytes(b"".join(lines))
+    Path("few.txt").write_bytes(b"".join(lines[:9]))
+    found = {}
+    for cores in (1, 3):
+        there = set(range(cores))
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: there, raising=False)  # noqa: B023
+        for name in ("in.txt", "few.txt"):
+            made = Path(f"{name}-{cores}.jsonl")
+            assert sqam(command, "--input", name, "--output", str(made))[0] == 0
+            found[name, cores] = made.read_bytes()
+    assert used == [3]  # where there are several, for the file that is worth it
+    assert found["in.txt", 3] == found["in.txt", 1]
+    assert found["few.txt", 3] == found["few.txt", 1]
+    # From a pipe or to one there is one process.
+    code, out, _ = sqam(command, "--input", "in.txt", *(["--json"] if command == "emojify" else []))
+    assert (code, used) == (0, [3]) and out.encode() == found["in.txt", 1]
