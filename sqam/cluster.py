@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import os
 import socket
 import sys
@@ -32,7 +33,7 @@ from emoji_vae.locations import asset
 from sqam import bulk, shards, writing
 from sqam.bulk import Ranking, Tally
 from sqam.reading import Place, Source
-from sqam.shards import File, Folder, Manifest, Shard, absolute, listed, reading
+from sqam.shards import Block, File, Folder, Manifest, Shard, absolute, listed, reading
 
 if TYPE_CHECKING:
     from emoji_vae.codes import EmojiCodes
@@ -41,7 +42,14 @@ KINDS = ("parquet", "jsonl", "csv")
 """What shards may be."""
 
 BLOCK_TEXTS = 256 * bulk.CHUNK_TEXTS
-"""Texts of a block: some seconds' work."""
+"""Texts of a block at most: some seconds' work."""
+
+# A second's work: a smaller block gains less than what it costs to ask for it.
+_LEAST_TEXTS = 16 * bulk.CHUNK_TEXTS
+
+# Blocks a worker, where there are texts enough: when the last blocks are being ranked, those
+# without one wait for as long as one takes at most.
+_BLOCKS_EACH = 16
 
 # Attempts to read and write a block, since a network's disk may fail for a moment.
 _ATTEMPTS = 3
@@ -62,7 +70,8 @@ class ClusterJob:
         kind: what the shards are, one of ``KINDS``.
         workers: how many there are, each on one CPU; None: as many as there is room for.
         timeout: seconds without a finished shard after which the job is given up, above 0.
-        block: texts of a shard at most, a multiple of ``CHUNK_TEXTS``. Compressed files stay whole.
+        block: texts of a shard at most, a multiple of ``CHUNK_TEXTS``; fewer where not every worker
+            would get several shards. Compressed files stay whole.
 
     Raises:
         InputError: a value that is out of its range.
@@ -131,9 +140,9 @@ class ClusterJob:
             manifest.check(made_by, files, self.output)
         if manifest is None or folder.missing(manifest):
             with _connected(self.address) as ray:
-                room(_cpus(ray), self.workers)
+                workers = room(_cpus(ray), self.workers)
                 if manifest is None:
-                    manifest = Manifest(made_by, files, self._plan(ray, files))
+                    manifest = Manifest(made_by, files, self._plan(ray, files, workers))
                     folder.begin(manifest, candidates)
                 # Workers have working folders of their own.
                 output, own = absolute(self.output), model and model.absolute()
@@ -141,12 +150,13 @@ class ClusterJob:
                 self._rank(ray, folder, manifest, work)
         return folder.end(manifest)
 
-    def _plan(self, ray: Any, files: Sequence[File]) -> list[Shard]:
+    def _plan(self, ray: Any, files: Sequence[File], workers: int) -> list[Shard]:
         """Find the blocks of all files; files of lines must be read through for that."""
+        least = math.gcd(self.block, _LEAST_TEXTS)
         remote = ray.remote(num_cpus=1, max_retries=_ATTEMPTS)(shards.blocks)
-        pending = [remote.remote(file, self.column, self.keep, self.block) for file in files]
-        found: list[Shard] = []
-        for number, reference in enumerate(pending):
+        pending = [remote.remote(file, self.column, self.keep, least) for file in files]
+        found: list[list[Block]] = []
+        for reference in pending:
             try:
                 blocks, problem = ray.get(reference, timeout=self.timeout)
             except ray.exceptions.GetTimeoutError as error:
@@ -155,8 +165,15 @@ class ClusterJob:
                 raise _broken(error) from error
             if problem:
                 raise InputError(problem)
-            found += [Shard(len(found) + more, number, *block) for more, block in enumerate(blocks)]
-        return found
+            found.append(blocks)
+        total = sum(texts or 0 for blocks in found for *_, texts in blocks)
+        size = block_texts(total, workers, least, self.block)
+        joined = (
+            (file, block)
+            for file, blocks in enumerate(found)
+            for block in shards.joined(blocks, size)
+        )
+        return [Shard(number, file, *block) for number, (file, block) in enumerate(joined)]
 
     def _rank(self, ray: Any, folder: Folder, manifest: Manifest, work: "Work") -> None:
         """Make the shards that are missing.
@@ -200,7 +217,8 @@ class ClusterJob:
             Worker,
             batch_size=1,
             num_cpus=1,
-            compute=ray.data.ActorPoolStrategy(size=workers),
+            # One shard at a time: what waits for a worker that is busy has another one do it.
+            compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
             fn_constructor_args=(work,),
         )
         data.context.execution_no_progress_timeout_s = self.timeout
@@ -331,6 +349,18 @@ def room(cpus: Sequence[int], wanted: int | None) -> int:
             + (f", or give --workers {found}" if found and wanted else "")
         )
     return wanted or found
+
+
+def block_texts(total: int, workers: int, least: int, most: int) -> int:
+    """Return how many texts a block has, so that all workers have work to nearly the same end.
+
+    Args:
+        total: of all texts whose number is known.
+        workers: that share them, at least 1.
+        least: texts of a block.
+        most: texts of a block, a multiple of ``least``, which the result is as well.
+    """
+    return min(most, max(1, -(-total // (_BLOCKS_EACH * workers * least))) * least)
 
 
 def digest(folder: Path) -> str:

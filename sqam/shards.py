@@ -11,7 +11,7 @@ import os
 import socket
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Self
@@ -37,6 +37,11 @@ class File(NamedTuple):
     size: int
     modified: str
     """When; "" where that cannot be known."""
+
+
+Block = tuple[int, int, int | None]
+"""Texts of a file that follow each other: bytes or rows before them, lines before them, and how
+many there are; None: all."""
 
 
 class Shard(NamedTuple):
@@ -262,7 +267,7 @@ def listed(source: str, output: str) -> list[File]:
 
 def blocks(
     file: File, column: str | None, keep: tuple[str, ...], texts: int
-) -> tuple[list[tuple[int, int, int | None]], str]:
+) -> tuple[list[Block], str]:
     """Return the blocks of a file (offset, line, texts), and what is wrong with it."""
     try:
         with reading(file, column, keep) as reader:
@@ -276,6 +281,17 @@ def blocks(
             f"cannot read {file.name!r} on {socket.gethostname()!r} ({error}); name an --input "
             "that every node reaches"
         )
+
+
+def joined(blocks: Iterable[Block], texts: int) -> list[Block]:
+    """Return a file's blocks with neighbours made one, of so many texts at most."""
+    found: list[Block] = []
+    for block in blocks:
+        if found and (together := (found[-1][2] or texts) + (block[2] or texts)) <= texts:
+            found[-1] = (*found[-1][:2], together)
+        else:
+            found.append(block)
+    return found
 
 
 def absolute(address: str) -> str:

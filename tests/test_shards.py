@@ -1,5 +1,6 @@
 """Folders of shards: what is listed, what the manifest refuses, how shards appear."""
 
+import itertools
 import json
 import os
 import re
@@ -8,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError, MissingExtraError
 from sqam.bulk import Tally
-from sqam.shards import File, Folder, Manifest, Shard, absolute, blocks, listed, reading
+from sqam.shards import File, Folder, Manifest, Shard, absolute, blocks, joined, listed, reading
 
 pytest.importorskip("fsspec", reason="needs the extra cluster")
 
@@ -103,6 +106,31 @@ def test_blocks(tmp_path):
     assert blocks(file, None, (), 2) == ([(0, 0, None)], "")
     (tmp_path / "a.txt.gz").unlink()
     assert re.match(r"cannot read '.*a\.txt\.gz' on '.*every node", blocks(file, None, (), 2)[1])
+
+
+def test_neighbours_are_joined():
+    some = [(0, 0, 2), (10, 2, 2), (20, 4, 2), (30, 6, 2), (40, 8, 1)]
+    assert joined(some, 4) == [(0, 0, 4), (20, 4, 4), (40, 8, 1)]
+    # The last one where it fits, and no block of more than is allowed.
+    assert joined(some, 5) == [(0, 0, 4), (20, 4, 5)]
+    assert joined(some, 99) == [(0, 0, 9)]
+    assert joined(some, 2) == some and joined([], 2) == []
+    # Of a compressed file nobody knows how many texts there are.
+    assert joined([(0, 0, None)], 10**9) == [(0, 0, None)]
+
+
+@given(st.lists(st.integers(1, 9), max_size=20), st.integers(1, 30))
+def test_joined_blocks_hold_the_same_texts(counts, texts):
+    begins = list(itertools.accumulate(counts, initial=0))
+    some = [(at, at, count) for at, count in zip(begins, counts, strict=False)]
+    found = [(begin, count or 0) for begin, _, count in joined(some, texts)]
+    # They follow each other from the first text to the last.
+    ends = [begin + count for begin, count in found]
+    assert [begin for begin, _ in found] == [0, *ends][: len(found)]
+    assert sum(count for _, count in found) == begins[-1]
+    assert all(count <= texts or count in counts for _, count in found)
+    # Two neighbours are too many for one.
+    assert all(a + b > texts for (_, a), (_, b) in itertools.pairwise(found))
 
 
 def test_a_file_that_changes(tmp_path):
