@@ -13,8 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,11 @@ import numpy as np
 import pytest
 
 from emoji_vae.errors import InputError, MissingExtraError
+from pipelines import nodes
+from pipelines.nodes import Nodes
 from sqam import cluster
 from sqam.bulk import CHUNK_TEXTS
-from sqam.cluster import ClusterJob, Work, Worker, digest, room
+from sqam.cluster import ClusterJob, Work, Worker, block_texts, digest, room
 from sqam.job import Job
 from sqam.scorer import Scorer
 from sqam.shards import Folder, Manifest, Shard, blocks, listed
@@ -33,7 +34,6 @@ pytest.importorskip("fsspec", reason="needs the extra cluster")
 pa = pytest.importorskip("pyarrow", reason="needs the extra cluster")
 pq = pytest.importorskip("pyarrow.parquet", reason="needs the extra cluster")
 
-ROOT = Path(__file__).resolve().parent.parent
 WORDS = ["i", "love", "pizza", "happy", "not", "good", "morning", "zzxqvw"]
 
 
@@ -60,6 +60,25 @@ def test_no_room(cpus, wanted, message):
     # Where workers take every CPU, Ray's own tasks would wait for one for ever.
     with pytest.raises(InputError, match=message):
         room(cpus, wanted)
+
+
+@pytest.mark.parametrize(
+    ("total", "workers", "expected"),
+    [
+        # For 16 blocks each, two workers want 1,000,000 / 32 = 31,250 texts: two times 16,384.
+        (1_000_000, 2, 32_768),
+        (1_000_000, 1, 65_536),
+        # Not less than the least, however many workers there are, nor more than the most.
+        (1_000_000, 100, 16_384),
+        (0, 3, 16_384),
+        (10**9, 100, 262_144),
+        # 16 * 16,384 texts are just 16 blocks for a worker, one text more is not.
+        (262_144, 1, 16_384),
+        (262_145, 1, 32_768),
+    ],
+)
+def test_texts_of_a_block(total, workers, expected):
+    assert block_texts(total, workers, 16_384, 262_144) == expected
 
 
 @pytest.mark.parametrize(
@@ -308,55 +327,23 @@ def test_no_cluster_answers(tmp_path, tiny):
     assert not (tmp_path / "out").exists()
 
 
-class Nodes:
-    """A Ray cluster of own processes, which its mark tells from all others."""
-
-    def __init__(self, *cpus: int) -> None:
-        from ray.cluster_utils import Cluster
-
-        self.mark = uuid.uuid4().hex
-        os.environ.update(
-            # The workers import what is tested here.
-            PYTHONPATH=str(ROOT),
-            RAY_USAGE_STATS_ENABLED="0",
-            SQAM_TEST_CLUSTER=self.mark,
-        )
-        options = {"object_store_memory": 10**8, "include_dashboard": False}
-        self.cluster = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": cpus[0], **options}
-        )
-        self.others = [
-            self.cluster.add_node(num_cpus=count, object_store_memory=10**8) for count in cpus[1:]
-        ]
-        self.address = self.cluster.address
-
-    def workers(self) -> list[int]:
-        """The process ids of the workers that rank."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if (
-                    b"MapWorker(MapBatches(Worker))" in (folder / "cmdline").read_bytes()
-                    and self.mark.encode() in (folder / "environ").read_bytes()
-                ):
-                    found.append(int(folder.name))
-        return found
-
-
 @pytest.fixture
-def nodes(monkeypatch) -> Iterator[Any]:
-    # What is set here is taken back afterwards.
-    for name in ("PYTHONPATH", "RAY_USAGE_STATS_ENABLED", "SQAM_TEST_CLUSTER"):
-        monkeypatch.setenv(name, os.environ.get(name, ""))
-    began = []
+def start() -> Iterator[Callable[..., Nodes]]:
+    with contextlib.ExitStack() as open_until_the_end:
+        yield lambda *cpus: open_until_the_end.enter_context(nodes.running(*cpus))
 
-    def begin(*cpus: int) -> Nodes:
-        began.append(Nodes(*cpus))
-        return began[-1]
 
-    yield begin
-    for one in began:
-        one.cluster.shutdown()
+def workers(there: Nodes) -> list[int]:
+    """The process ids of a cluster's workers that rank."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (
+                b"MapWorker(MapBatches(Worker))" in (folder / "cmdline").read_bytes()
+                and f"RAY_TMPDIR={there.folder}\0".encode() in (folder / "environ").read_bytes()
+            ):
+                found.append(int(folder.name))
+    return found
 
 
 @pytest.fixture
@@ -397,10 +384,10 @@ def check_output(tmp_path: Path, tiny, texts: int) -> None:
 @pytest.mark.slow
 @needs_ray
 @pytest.mark.skipif(not Path("/proc").exists(), reason="no /proc to find workers in")
-def test_a_worker_and_then_a_node_die(nodes, models, tiny, tmp_path):
+def test_a_worker_and_then_a_node_die(start, models, tiny, tmp_path):
     # Many small files, so that there are many shards.
     write_inputs(tmp_path / "in", sentences(30_000), parts=24)
-    there = nodes(2, 3)  # room for three workers
+    there = start(2, 3)  # room for three workers
     # When the second node is gone two CPUs are left: a worker that cannot be started again has
     # shards that wait for it, until the time-out lets the others have them.
     options = ["--input", "in", "--output", "out", "-k", "3", "--model", models.name]
@@ -418,8 +405,8 @@ def test_a_worker_and_then_a_node_die(nodes, models, tiny, tmp_path):
             assert running.poll() is None, f"it ended too early: {running.communicate()}"
 
         wait_for_shards(3)
-        wait_for(there.workers)
-        os.kill(there.workers()[0], signal.SIGKILL)
+        wait_for(lambda: workers(there))
+        os.kill(workers(there)[0], signal.SIGKILL)
         wait_for_shards(3)
         there.cluster.remove_node(there.others[0], allow_graceful=False)
         out, err = running.communicate(timeout=300)
@@ -430,10 +417,10 @@ def test_a_worker_and_then_a_node_die(nodes, models, tiny, tmp_path):
 
 @pytest.mark.slow
 @needs_ray
-def test_interruption_stalls_and_big_files(nodes, models, tiny, tmp_path):
+def test_interruption_stalls_and_big_files(start, models, tiny, tmp_path):
     import ray
 
-    there = nodes(2, 2)
+    there = start(2, 2)
     (tmp_path / "in").mkdir()
     texts = sentences(20_000)
     big = tmp_path / "in" / "big.txt"
