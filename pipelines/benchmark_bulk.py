@@ -610,22 +610,7 @@ class Bench:
 
     def command(self, cores: Sequence[int], source: Path, output: Path) -> subprocess.Popen[str]:
         """Start ``sqam rank`` from file to file on these cores."""
-        on = _ON_CORES.format(", ".join(map(str, cores)))
-        return subprocess.Popen(
-            [sys.executable, "-c", on + _COMMAND, "rank", "--input", str(source),
-             "--output", str(output), "--force"],
-            stderr=subprocess.PIPE, encoding="utf-8",
-        )  # fmt: skip
-
-    def finish(self, process: subprocess.Popen[str]) -> None:
-        """Wait for the command.
-
-        Raises:
-            InputError: it failed.
-        """
-        _, said = process.communicate()
-        if process.returncode:
-            raise InputError(f"sqam rank exited with {process.returncode}: {said.strip()}")
+        return start_rank(source, output, "--force", cores=cores)
 
     def files(self) -> dict[str, Any]:
         """Time the command from file to file, on one core and on two."""
@@ -640,7 +625,7 @@ class Bench:
             output = self.folder / f"ranked-{count}.jsonl"
 
             def work(source: Path, output: Path = output, count: int = count) -> None:
-                self.finish(self.command(self.cores[:count], source, output))
+                finish_rank(self.command(self.cores[:count], source, output))
 
             work(one)
             start = _timed(lambda: work(one), self.settings.repeats, self.settings.budget)
@@ -676,7 +661,7 @@ class Bench:
                 with contextlib.suppress(FileNotFoundError):
                     watched.append((part.stat().st_size, peak))
             time.sleep(0.02)
-        self.finish(process)
+        finish_rank(process)
         if not watched:
             raise InputError(f"{self.settings.lines} lines are ranked too soon; give more --lines")
         size = output.stat().st_size
@@ -747,6 +732,34 @@ class Bench:
         return found
 
 
+def start_rank(
+    source: Path, output: Path, *options: str, cores: Sequence[int] = ()
+) -> subprocess.Popen[str]:
+    """Start ``sqam rank`` from file to file, on these cores alone if any are named."""
+    on = _ON_CORES.format(", ".join(map(str, cores))) if cores else "import sys; "
+    return subprocess.Popen(
+        [sys.executable, "-c", on + _COMMAND, "rank", "--input", str(source),
+         "--output", str(output), *options],
+        stderr=subprocess.PIPE, encoding="utf-8",
+    )  # fmt: skip
+
+
+def finish_rank(process: subprocess.Popen[str]) -> None:
+    """Wait for a command that `start_rank` started; end it if this process is to end.
+
+    Raises:
+        InputError: it failed.
+    """
+    with process:
+        try:
+            _, said = process.communicate()
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise InputError(f"sqam rank exited with {process.returncode}: {said.strip()}")
+
+
 class _MissingError(InputError):
     """A process lacks a package, and said which."""
 
@@ -802,11 +815,11 @@ def _work(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
             "versions": results.versions(),
         },
     )
-    for line in _lines(found):
+    for line in as_lines(found):
         print(line)
 
 
-def _lines(found: Mapping[str, Any], before: str = "") -> Iterator[str]:
+def as_lines(found: Mapping[str, Any], before: str = "") -> Iterator[str]:
     """Yield the figures, one a line."""
     for name, value in found.items():
         path = f"{before}{name}"
@@ -814,7 +827,7 @@ def _lines(found: Mapping[str, Any], before: str = "") -> Iterator[str]:
             beside = [f"{k} {v}" for k, v in value.items() if k != "median"]
             yield f"{path}: {value['median']}  ({', '.join(beside)})"
         elif isinstance(value, dict):
-            yield from _lines(value, f"{path} / ")
+            yield from as_lines(value, f"{path} / ")
         else:
             yield f"{path}: {value}"
 

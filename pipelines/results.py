@@ -36,10 +36,14 @@ def hashes(paths: Sequence[Path]) -> dict[str, str]:
     return {path.name: sha256(path) for path in paths}
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that figures depend on."""
+def versions(*more: str) -> dict[str, str]:
+    """Return the versions of Python and of the libraries that figures depend on.
+
+    Args:
+        more: packages that these figures depend on as well.
+    """
     found = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in (*_PACKAGES, *more):
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -72,6 +72,7 @@ WRITTEN_BY = {
     "airline.json": "airline",
     "benchmark.json": "benchmark",
     "bulk.json": "benchmark_bulk",
+    "cluster.json": "benchmark_cluster",
     "drawings.json": "measure_drawings",
     "embedding-study.json": "embedding_study",
     "emojifier.json": "emojifier",
@@ -274,6 +275,16 @@ _TIMES = (("times MiniLM torch", "1"), ("times its int8", "1"))
 
 def _bulk(label: str, path: str, form: str) -> Row:
     return Row(label, None, (Figure("bulk.json", path, form),))
+
+
+def _cluster(label: str, path: str, form: str) -> Row:
+    figures = (Figure("cluster.json", f"{way}/{path}", form)
+               for way in ("one machine", "1 worker", "2 workers"))  # fmt: skip
+    return Row(label, None, tuple(figures))
+
+
+def _billion(label: str, path: str, form: str) -> Row:
+    return Row(label, None, (Figure("cluster.json", f"a billion texts/{path}", form),))
 
 
 def _load(label: str, path: str, form: str) -> Row:
@@ -757,6 +768,46 @@ TABLES = (
                  (("seconds to build", "2"), ("milliseconds a text, 256 at once", "3"),
                   ("milliseconds a text, exact, 256 at once", "3"), ("recall@10", "1%")))
             for count in ("1,000", "10,000", "100,000", "1,000,000")
+        ),
+    ),
+    Table(
+        "A file on a Ray cluster",
+        "The command `sqam rank` over one file: without a cluster, in one process on one core; and "
+        "with one worker and with two of a Ray cluster, whose two nodes run on the same machine "
+        "and share its processors with their workers. All write the same bytes. The start: what "
+        "the command takes for a line a worker. Times hold for the machine at hand alone.",
+        None,
+        ("one machine", "one worker", "two workers"),
+        (
+            _cluster("seconds", "seconds/median", "1"),
+            _cluster("seconds to start", "seconds to start/median", "1"),
+            _cluster("texts a second", "texts a second", ",0"),
+            _cluster("texts a second, the start left out", "texts a second, the start left out",
+                     ",0"),
+            *(Row(f"times one worker, {how}", None,
+                  (None, None, Figure("cluster.json", f"2 workers over one/{how}", "2")))
+              for how in ("whole command", "the start left out")),
+            *(Row(f"times one machine, {how}", None,
+                  (None, Figure("cluster.json", f"one worker over one machine/{how}", "2"), None))
+              for how in ("whole command", "the start left out")),
+            Row("shards", None, (None, Figure("cluster.json", "1 worker/shards", "0"),
+                                 Figure("cluster.json", "2 workers/shards", "0"))),
+        ),
+    ),
+    Table(
+        "What a billion sentences would cost",
+        "Multiplied from the speeds above without the start, and from the bytes that were read and "
+        "written: sentences as short as the phrasebook's, ten matches each, processors of this "
+        "kind.",
+        None,
+        ("ours",),
+        (
+            _billion("hours of a core, without a cluster", "core hours/one machine", "1"),
+            _billion("hours of a core, as a worker of a cluster", "core hours/cluster", "1"),
+            _billion("workers that take an hour", "workers that take an hour", "0"),
+            _billion("TB to read", "TB/in", "3"),
+            _billion("TB to write, as JSON lines", "TB/out, JSON lines", "3"),
+            _billion("TB to write, as Parquet", "TB/out, Parquet", "3"),
         ),
     ),
     Table(

@@ -268,7 +268,7 @@ def test_errors_of_processes_come_out(bench, monkeypatch):
 def test_a_command_that_fails_is_told(bench, tmp_path):
     process = bench.command(bench.cores[:1], tmp_path / "none.txt", tmp_path / "out.jsonl")
     with pytest.raises(InputError, match=r"sqam rank exited with 2: .*there is no file"):
-        bench.finish(process)
+        module.finish_rank(process)
 
 
 def test_other_bytes_on_two_cores_are_an_error(bench, monkeypatch):
