@@ -11,8 +11,8 @@ extra "approximate"; what is not installed is left out, and a line says so. Abso
 the machine at hand alone, and for it only while nothing else runs.
 
 The floor is the least time that a core needs for the multiplications of the question network, at
-the speed of a large matrix product on it: NumPy's or, where the extra "train" is installed and it is
-the faster one, ONNX Runtime's. With units u of an LSTM, d dimensions of a word and dense
+the speed of a large matrix product on it: NumPy's or ONNX Runtime's (extra "train"), whichever is
+the faster. With units u of an LSTM, d dimensions of a word and dense
 layers of widths w0, w1, ..., a word costs 2 * 4u * (d + u) multiply-adds (two directions of four
 gates), and 4u more where there is attention (2u for its weight, 2u for the weighed mean); a text
 costs w0 * w1 + w1 * w2 + ... more, where w0 is 2u, or 4u with attention. Each multiply-add is two
