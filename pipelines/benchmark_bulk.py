@@ -408,6 +408,7 @@ def _parts(settings: Settings, folder: str, texts: str) -> Any:
             "texts a second": round(len(some) / floor, 1),
             "share that is reached": {
                 "question network": round(floor / seconds["question network"], 4),
+                "with the vectors looked up": round(floor / (encoder - seconds["tokenizer"]), 4),
                 "encoder": round(floor / encoder, 4),
                 "file to file": round(floor / whole, 4),
             },

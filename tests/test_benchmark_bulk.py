@@ -188,7 +188,8 @@ def test_results(small, tmp_path, capsys):
     assert floor["tokens a text"] == round(sum(map(len, ids)) / 30, 3)
     counted = 2 * multiply_adds(encoder.settings, sum(map(len, ids)), sum(map(bool, ids)))
     assert floor["operations a text"] == round(counted / 30)
-    assert set(floor["share that is reached"]) == {"question network", "encoder", "file to file"}
+    reached = list(floor["share that is reached"].values())
+    assert len(reached) == 4 and reached == sorted(reached, reverse=True)  # each counts more
     memory = found["memory"]
     peaks = list(memory["megabytes at the peak, up to"].values())
     assert memory["lines"] == 5000 and 0 < peaks[0] <= peaks[1] <= peaks[2]
