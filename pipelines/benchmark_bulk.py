@@ -1,8 +1,8 @@
 """Time one text, many texts and many candidates, ours beside MiniLM, on cores that are pinned.
 
-    python -m pipelines.benchmark_bulk                      # all, about 8 minutes
+    python -m pipelines.benchmark_bulk                      # all, about 14 minutes
     python -m pipelines.benchmark_bulk --parts bulk floor --results build/bulk.json
-    python -m pipelines.benchmark_bulk --parts memory --lines 5000000 --results build/bulk.json
+    python -m pipelines.benchmark_bulk --lines 200000 --results build/bulk.json  # 6 minutes
     python -m pipelines.benchmark_bulk --quick --results build/bulk.json   # does it run?
 
 Needs Linux. Each system runs in a process of its own, on one core and with one thread, unless two
@@ -11,7 +11,8 @@ extra "approximate"; what is not installed is left out, and a line says so. Abso
 the machine at hand alone, and for it only while nothing else runs.
 
 The floor is the least time that a core needs for the multiplications of the question network, at
-the speed of a large matrix product on it. With units u of an LSTM, d dimensions of a word and dense
+the speed of a large matrix product on it: NumPy's or ONNX Runtime's (extra "train"), whichever is
+the faster. With units u of an LSTM, d dimensions of a word and dense
 layers of widths w0, w1, ..., a word costs 2 * 4u * (d + u) multiply-adds (two directions of four
 gates), and 4u more where there is attention (2u for its weight, 2u for the weighed mean); a text
 costs w0 * w1 + w1 * w2 + ... more, where w0 is 2u, or 4u with attention. Each multiply-add is two
@@ -83,7 +84,7 @@ class Settings:
     parts_texts: int = 20_480
     repeats: int = 5
     budget: float = 20.0
-    lines: int = 200_000
+    lines: int = 5_000_000
     candidates: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
     questions: int = 256
     graph: int = 100_000
@@ -380,12 +381,10 @@ def _parts(settings: Settings, folder: str, texts: str) -> Any:
     seconds = {part: float(np.median([each[part] for each in runs])) for part in runs[0]}
     whole = sum(seconds.values())
     lengths = [len(ids) for ids in model.encoder.ids(some)]
-    square = np.random.default_rng(0).random((settings.side, settings.side), dtype=np.float32)
-    square @ square
-    products = _timed(lambda: square @ square, 4 * settings.repeats, settings.budget)
-    operations = [2 * settings.side**3 / each for each in products]
+    products = _products(settings)
+    operations = max(products.values(), key=lambda each: each["median"])
     counted = 2 * multiply_adds(model.encoder.settings, sum(lengths), sum(map(bool, lengths)))
-    floor = counted / float(np.median(operations))
+    floor = counted / (1e9 * operations["median"])
     encoder = sum(seconds[each] for each in ("tokenizer", "vectors looked up", "question network"))
     return {
         "parts": {
@@ -403,16 +402,46 @@ def _parts(settings: Settings, folder: str, texts: str) -> Any:
             "tokens a text": round(sum(lengths) / len(some), 3),
             "operations a text": round(counted / len(some)),
             "matrix product": f"float32 {settings.side} x {settings.side}",
-            "operations a second, 10^9": summary([each / 1e9 for each in operations], 1),
+            "operations a second, 10^9": operations,
+            "products, 10^9 operations a second": products,
             "microseconds a text": round(1e6 * floor / len(some), 2),
             "texts a second": round(len(some) / floor, 1),
             "share that is reached": {
                 "question network": round(floor / seconds["question network"], 4),
+                "with the vectors looked up": round(floor / (encoder - seconds["tokenizer"]), 4),
                 "encoder": round(floor / encoder, 4),
                 "file to file": round(floor / whole, 4),
             },
         },
     }  # fmt: skip
+
+
+def _products(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Return how many 10^9 operations a second a large matrix product makes, by what makes it."""
+    square = np.random.default_rng(0).random((settings.side, settings.side), dtype=np.float32)
+    found: dict[str, Callable[[], object]] = {"NumPy": lambda: square @ square}
+    try:
+        from onnx import TensorProto, helper
+    except ImportError:
+        pass
+    else:
+        from emoji_vae.network import open_network
+
+        a, b, c = (
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, square.shape) for name in "abc"
+        )
+        graph = helper.make_graph([helper.make_node("MatMul", ["a", "b"], ["c"])], "c", [a, b], [c])
+        opsets = [helper.make_opsetid("", 17)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+        network = open_network(Path("product"), 1, model.SerializeToString())
+        found["ONNX Runtime"] = lambda: network.run(None, {"a": square, "b": square})
+    operations = 2 * settings.side**3 / 1e9
+    speeds = {}
+    for name, product in found.items():
+        product()
+        seconds = _timed(product, 4 * settings.repeats, settings.budget)
+        speeds[name] = summary([operations / each for each in seconds], 1)
+    return speeds
 
 
 def _candidates(settings: Settings, count: int, singles: Mapping[str, Sequence[str]]) -> Any:
@@ -519,6 +548,17 @@ def _status(process: int, name: str) -> float:
             if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024 / 1e6
     return 0.0
+
+
+def _megabytes(process: int) -> float:
+    """Return the memory of a process and its children in MB; pages that they share count once."""
+    found = 0.0
+    with contextlib.suppress(OSError):
+        children = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii")
+        for each in (process, *children.split()):
+            with contextlib.suppress(OSError), open(f"/proc/{each}/smaps_rollup", "rb") as file:
+                found += sum(int(line.split()[1]) for line in file if line.startswith(b"Pss:"))
+    return found * 1024 / 1e6
 
 
 # What starts them.
@@ -647,35 +687,48 @@ class Bench:
         return {"texts": self.count, **found}
 
     def memory(self) -> dict[str, Any]:
-        """Watch the memory of the command over a long file, on one core."""
+        """Watch the memory of the command over a long file, on one core and on two."""
         source, output = self.folder / "lines.txt", self.folder / "lines.jsonl"
         texts = self.texts.read_text("utf-8").splitlines(keepends=True)
         with open(source, "w", encoding="utf-8") as file:
             file.writelines(itertools.islice(itertools.cycle(texts), self.settings.lines))
+        found: dict[str, Any] = {"lines": self.settings.lines}
+        for count in (1, 2)[: len(self.cores)]:
+            figures = self._watched(self.cores[:count], source, output)
+            found |= figures if count == 1 else {f"{count} cores": figures}
+        source.unlink()
+        return found
+
+    def _watched(self, cores: Sequence[int], source: Path, output: Path) -> dict[str, Any]:
+        """Return the memory of the command on these cores, and how fast it was meanwhile."""
         part = output.with_name(output.name + ".part")
         watched: list[tuple[int, float]] = []
-        process = self.command(self.cores[:1], source, output)
+        began = time.perf_counter()
+        process = self.command(cores, source, output)
         while process.poll() is None:
-            peak = _status(process.pid, "VmHWM")
+            # Of several processes the kernel keeps no peak.
+            at_once = _megabytes(process.pid)
+            peak = _status(process.pid, "VmHWM") if len(cores) == 1 else at_once
             if peak and part.exists():
                 with contextlib.suppress(FileNotFoundError):
-                    watched.append((part.stat().st_size, peak))
-            time.sleep(0.02)
+                    most = max(peak, watched[-1][1]) if watched else peak
+                    watched.append((part.stat().st_size, most))
+            time.sleep(0.02 if len(watched) < 500 else 0.2)  # to watch takes time, too
+        seconds = time.perf_counter() - began
         finish_rank(process)
         if not watched:
             raise InputError(f"{self.settings.lines} lines are ranked too soon; give more --lines")
         size = output.stat().st_size
-        for path in (source, output):
-            path.unlink()
+        output.unlink()
         found = {
             when: round(next((mb for at, mb in watched if at >= share * size), watched[-1][1]), 1)
             for when, share in (("a quarter", 0.25), ("half", 0.5))
         }
         found["the end"] = round(watched[-1][1], 1)
         return {
-            "lines": self.settings.lines,
             "megabytes at the peak, up to": found,
             "the end over a quarter": round(found["the end"] / found["a quarter"], 4),
+            "texts a second": round(self.settings.lines / seconds, 1),
         }
 
     def candidates(self) -> dict[str, Any]:

@@ -358,7 +358,8 @@ def restore(folder: Path, codes: np.ndarray, **changes: Any) -> "SQAM":
     # Row 0 is padding, which a training that tunes the vectors may move.
     model.embedding.set_weights([vectors])
     try:
-        question, answer = (_constants(folder / f"{name}.onnx") for name in ("question", "answer"))
+        question = network_constants(folder / "question.onnx")
+        answer = network_constants(folder / "answer.onnx")
         for lstm, parts in zip(model.lstms, question["LSTM"], strict=True):
             for at, layer in enumerate((lstm.forward_layer, lstm.backward_layer)):
                 kernel, recurrent, bias = (_keras_gates(part[at].T) for part in parts)
@@ -381,7 +382,7 @@ def restore(folder: Path, codes: np.ndarray, **changes: Any) -> "SQAM":
     return model
 
 
-def _constants(path: Path) -> dict[str, list[list[np.ndarray]]]:
+def network_constants(path: Path) -> dict[str, list[list[np.ndarray]]]:
     """Return the constant inputs of a graph's nodes, by operator, in the order of the nodes.
 
     Those of quantized operators come as floats, under the names of what they were before.

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -187,10 +188,21 @@ def test_results(small, tmp_path, capsys):
     assert floor["tokens a text"] == round(sum(map(len, ids)) / 30, 3)
     counted = 2 * multiply_adds(encoder.settings, sum(map(len, ids)), sum(map(bool, ids)))
     assert floor["operations a text"] == round(counted / 30)
-    assert set(floor["share that is reached"]) == {"question network", "encoder", "file to file"}
+    reached = list(floor["share that is reached"].values())
+    assert len(reached) == 4 and reached == sorted(reached, reverse=True)  # each counts more
     memory = found["memory"]
     peaks = list(memory["megabytes at the peak, up to"].values())
     assert memory["lines"] == 5000 and 0 < peaks[0] <= peaks[1] <= peaks[2]
+    assert memory["texts a second"] > 0
+    assert ("2 cores" in memory) == (len(os.sched_getaffinity(0)) > 1)
+    products = floor["products, 10^9 operations a second"]
+    assert floor["operations a second, 10^9"] in products.values()
+    fastest = floor["operations a second, 10^9"]["median"]
+    assert fastest == max(each["median"] for each in products.values()) > 0
+    # As the file says: what the operations of a text take at that speed.
+    assert floor["microseconds a text"] == pytest.approx(
+        floor["operations a text"] / fastest / 1e3, rel=0.01
+    )
     (ranked,) = found["candidates"].values()
     assert ranked["milliseconds, one text"]["median"] > 0
     assert ranked["megabytes at the peak"] > 0
@@ -200,6 +212,27 @@ def test_results(small, tmp_path, capsys):
         assert all(each["recall@10"] >= 0.95 for each in ranked["indexes"].values())
     assert "times MiniLM torch" not in json.dumps(found)  # it was not measured
     assert "file to file / 1 core / texts a second: " in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="memory is read there")
+def test_megabytes_are_of_children_as_well():
+    # 40 MB that the child alone has; its parent is this test's child, and has little.
+    child = "import sys; held = b'x' * 40_000_000; print(flush=True); sys.stdin.read()"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdout.readline()
+        both = module._megabytes(process.pid)
+        process.stdin.close()
+    assert 40 < both < 200
+    assert module._megabytes(process.pid) == 0
+
+
+def test_the_floor_without_onnx(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert set(module._products(TINY)) == {"NumPy"}
 
 
 def test_parts_alone(small, tmp_path):

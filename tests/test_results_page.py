@@ -213,6 +213,53 @@ def test_without_training_there_is_no_column_of_seeds(folder):
     ]
 
 
+def test_what_not_every_machine_can_measure_is_left_out(folder):
+    def row(label, path):
+        return Row(label, None, (Figure("two.json", path, "1", everywhere=False),))
+
+    table = Table("T", "t", None, ("costs",), (row("here", "costs/0"), row("not", "cold/median")))
+    assert module.section(table, module.Folder(folder))[6:8] == ["| here | 3.1 |", ""]
+    only = table._replace(rows=table.rows[1:])
+    assert module.section(only, module.Folder(folder)) == []
+    (folder / "two.json").unlink()
+    assert module.section(table, module.Folder(folder)) == []
+
+
+def test_the_cold_disk_and_numpy_are_on_the_page(tmp_path):
+    (table,) = (table for table in TABLES if table.title == "Time and memory")
+
+    def spread(median):
+        return {"median": median, "least": median - 1, "most": median + 1}
+
+    disk = {"seconds": spread(4), "megabytes": spread(91), "megabytes read": spread(60)}
+    disk |= {"megabytes that stayed": spread(9)}
+    warm = {"seconds": spread(2), "megabytes": spread(90)}
+    found = {
+        "command": "python -m pipelines.benchmark",
+        "cold start": warm,
+        "milliseconds a text, model open, one core": {"median": 0.2, "99 %": 0.3},
+    }
+    path = tmp_path / "benchmark.json"
+
+    def labels(content):
+        path.write_text(json.dumps(content), "utf-8")
+        lines = module.section(table, module.Folder(tmp_path))
+        return [line.split(" | ")[0] for line in lines if line.startswith("| ")][1:], lines
+
+    without, _ = labels(found)
+    assert len(without) == 3
+    left, _ = labels(
+        {**found, "cold start, cold disk": {"left out": "no"}, "NumPy alone": {"left out": "no"}}
+    )
+    assert left == without
+    every = {"cold start": warm, "cold start, cold disk": disk}
+    whole, lines = labels({**found, **every, "NumPy alone": every})
+    assert len(whole) == 3 + 3 + 5
+    assert "| cold start with a cold disk, seconds |  | 4.000 | 3.000 | 5.000 |" in lines
+    assert "| – memory at its peak, MB | 31 | 90 | 89 | 91 |" in lines
+    assert "| – – MB read from it |  | 60.0 | 59.0 | 61.0 |" in lines
+
+
 # Paths and figures.
 
 
