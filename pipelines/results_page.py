@@ -759,11 +759,15 @@ TABLES = (
             _bulk("the floor", "floor/texts a second", ",0"),
             _bulk("– share that the question network reaches",
                   "floor/share that is reached/question network", "0%"),
-            _bulk("– with the tokenizer and the word vectors",
-                  "floor/share that is reached/encoder", "0%"),
+            _bulk("– with the word vectors looked up",
+                  "floor/share that is reached/with the vectors looked up", "0%"),
+            _bulk("– with the tokenizer, too", "floor/share that is reached/encoder", "0%"),
             _bulk("– from file to file", "floor/share that is reached/file to file", "0%"),
-            *(_bulk(f"memory of `sqam rank` over a long file, MB: up to {when}",
+            *(_bulk(f"memory of `sqam rank` over 5 million lines, MB: up to {when}",
                     f"memory/megabytes at the peak, up to/{when}", "0")
+              for when in ("a quarter", "half", "the end")),
+            *(_bulk(f"– two cores, all processes: up to {when}",
+                    f"memory/2 cores/megabytes at the peak, up to/{when}", "0")
               for when in ("a quarter", "half", "the end")),
         ),
     ),
