@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypedDict, TypeVar, cast
 
@@ -136,11 +137,17 @@ class Ranking:
         Raises:
             InputError: as `results`.
         """
-        begun, said = self._begun, _SAID
-        found = self.scorer.best(texts, self.candidates, self.k)
-        for text, best in zip(texts, found, strict=True):
-            matches = ", ".join([f"{begun[at]}{said[round(1e4 * score)]}}}" for at, score in best])
-            yield f'{{"text": {_JSON.encode(text)}, "matches": [{matches}]}}\n', bool(best)
+        import numpy as np  # --help does without
+
+        begun, said = self._begun.__getitem__, _SAID.__getitem__
+        places, scores, known = self.scorer.best_arrays(texts, self.candidates, self.k)
+        # Scores are of 24 bits, so the product in 53 is exact, and its rounding that of `rounded`.
+        numbers = np.rint(1e4 * scores.astype(np.float64)).astype(int)
+        rows = zip(texts, places.tolist(), numbers.tolist(), known.tolist(), strict=True)
+        for text, row, ten_thousandths, knows in rows:
+            matches = map(add, map(begun, row), map(said, ten_thousandths))
+            found = ", ".join(matches) if knows else ""
+            yield f'{{"text": {_JSON.encode(text)}, "matches": [{found}]}}\n', knows
 
     @functools.cached_property
     def _begun(self) -> "_Begun":
@@ -173,13 +180,10 @@ class _Begun(dict[int, str]):
 
 
 class _Said(dict[int, str]):
-    """By ten thousand times a score, rounded, how JSON writes it.
-
-    Scores are of 24 bits, so the product with 10,000 is exact, and its rounding that of `rounded`.
-    """
+    """By ten thousand times a score, rounded, a match in JSON from the score on."""
 
     def __missing__(self, number: int) -> str:
-        self[number] = said = repr(number / 1e4)
+        self[number] = said = f"{number / 1e4!r}}}"
         return said
 
 

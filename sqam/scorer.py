@@ -207,22 +207,40 @@ class Scorer:
         """Return what `rank` does, as the candidates' places among them and their scores."""
         return self._best_of(self.questions(sentences), candidates, k)
 
+    def best_arrays(
+        self, sentences: Sequence[str], candidates: EmojiCodes, k: int = 10
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what `best` does as arrays, which takes less time for many sentences.
+
+        Returns:
+            With m = min(k, number of candidates): places, int (n, m); scores, float32 (n, m); and
+            bool (n,), whether the sentence has a known word: what stands in the others' rows means
+            nothing.
+        """
+        return self._arrays_of(self.questions(sentences), candidates, k)
+
     def _best_of(
         self, questions: np.ndarray, candidates: EmojiCodes, k: int
     ) -> list[list[tuple[int, float]]]:
+        places, scores, known = self._arrays_of(questions, candidates, k)
+        return [
+            list(zip(*row, strict=True)) if knows else []
+            for knows, *row in zip(known, places.tolist(), scores.tolist(), strict=True)
+        ]
+
+    def _arrays_of(
+        self, questions: np.ndarray, candidates: EmojiCodes, k: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if k < 1:
             raise InputError(f"k is {k}; ask for at least 1 match")
-        answers, known = self._answered(candidates), np.asarray(questions.any(axis=1))
-        found: list[list[tuple[int, float]]] = []
+        answers = self._answered(candidates)
+        shape = len(questions), min(k, len(candidates))
+        places, scores = np.empty(shape, dtype=np.intp), np.empty(shape, dtype=np.float32)
         rows = max(_ROWS, _CELLS // len(candidates))
         for start in range(0, len(questions), rows):
             part = slice(start, start + rows)
-            places, scores = top(self._cosines(questions[part], answers), k)
-            found += [
-                list(zip(*row, strict=True)) if knows else []
-                for knows, *row in zip(known[part], places.tolist(), scores.tolist(), strict=True)
-            ]
-        return found
+            places[part], scores[part] = top(self._cosines(questions[part], answers), k)
+        return places, scores, np.asarray(questions.any(axis=1))
 
     def classify(self, sentences: Sequence[str], candidates: EmojiCodes) -> list[str | None]:
         """Return the best candidate's name for each sentence: the argmax of ``score``.

@@ -50,9 +50,15 @@ class LengthScorer:
         matches = [Match.of(c, 1 / (1 + abs(len(text) - i))) for i, c in enumerate(candidates)]
         return sorted(matches, key=lambda match: -match.score)[:k]
 
-    def best(self, sentences, candidates, k):
+    def best_arrays(self, sentences, candidates, k):
         ranked = self.rank(sentences, candidates, k)
-        return [[(candidates.index(one.emoji), one.score) for one in row] for row in ranked]
+        shape = len(sentences), min(k, len(candidates))
+        places, scores = np.zeros(shape, dtype=int), np.zeros(shape, dtype=np.float32)
+        for at, row in enumerate(ranked):
+            if row:
+                places[at] = [candidates.index(one.emoji) for one in row]
+                scores[at] = [one.score for one in row]
+        return places, scores, np.array([bool(row) for row in ranked], dtype=bool)
 
 
 def suffixes():

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import numpy as np
 from conftest import CANDIDATES, Candidates, LengthScorer
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -115,4 +116,11 @@ def test_lines_are_those_of_the_results(texts):
 @example(-1e-6)
 @given(st.floats(-1, 1, width=32))
 def test_a_score_is_written_as_it_is_rounded(score):
-    assert bulk._SAID[round(1e4 * score)] == json.dumps(bulk.rounded(score))
+    class One:
+        def best_arrays(self, sentences, candidates, k):
+            return np.array([[0]]), np.array([[score]], dtype=np.float32), np.array([True])
+
+    ranker: Any = One()
+    candidates: Any = CANDIDATES
+    ((line, _),) = bulk.Ranking(ranker, candidates, 1).lines(["a"])
+    assert line.endswith(f'"score": {json.dumps(bulk.rounded(score))}}}]}}\n')

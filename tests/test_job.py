@@ -590,11 +590,11 @@ def test_no_more_is_read_than_is_ranked_and_written(tmp_path, tiny, monkeypatch)
             return len(line)
 
     class Watched:
-        def best(self, sentences, candidates, k):
+        def best_arrays(self, sentences, candidates, k):
             part = tmp_path / "out.csv.part"
             # Texts that were read and are not on the disk yet: this chunk, and buffers.
             seen.append(given[0] - sum(1 for _ in part.open("rb")))
-            return scorer.best(sentences, candidates, k)
+            return scorer.best_arrays(sentences, candidates, k)
 
     stream = io.TextIOWrapper(io.BufferedReader(Lines()))
     monkeypatch.setattr(sys, "stdin", stream)
@@ -690,18 +690,18 @@ def test_a_disk_that_fills(tmp_path, name, limit):
 class Slow(LengthScorer):
     """Takes longer for every other chunk, so that later ones are ready first."""
 
-    def best(self, sentences, candidates, k):
+    def best_arrays(self, sentences, candidates, k):
         time.sleep(0.01 if len(sentences[0]) % 2 else 0)
-        return super().best(sentences, candidates, k)
+        return super().best_arrays(sentences, candidates, k)
 
 
 class Failing(LengthScorer):
     """Refuses a text."""
 
-    def best(self, sentences, candidates, k):
+    def best_arrays(self, sentences, candidates, k):
         if sentences == ["bad"]:
             raise InputError("bad; mend it")
-        return super().best(sentences, candidates, k)
+        return super().best_arrays(sentences, candidates, k)
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.csv"])
