@@ -101,17 +101,17 @@ def test_many_candidates_are_ranked_in_parts_as_in_one(scorer, monkeypatch):
 
 
 def test_best_as_arrays(scorer, codes):
-    sentences = ["good morning", "", "I adore you", "?!"]
+    sentences = ["good morning", "", "I adore you"]
     for k in (3, 5000):
         places, scores, known = scorer.best_arrays(sentences, codes, k)
-        assert places.shape == scores.shape == (4, min(k, len(codes)))
-        assert scores.dtype == np.float32 and known.tolist() == [True, False, True, False]
+        assert places.shape == scores.shape == (3, min(k, len(codes)))
+        assert scores.dtype == np.float32 and known.tolist() == [True, False, True]
         rows = [
             list(zip(*pair, strict=True))
             for pair in zip(places.tolist(), scores.tolist(), strict=True)
         ]
         expected = scorer.best(sentences, codes, k)
-        assert [rows[0], [], rows[2], []] == expected
+        assert [rows[0], [], rows[2]] == expected
     with pytest.raises(InputError, match="k is 0"):
         scorer.best_arrays(sentences, codes, 0)
 
