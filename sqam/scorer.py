@@ -225,7 +225,7 @@ class Scorer:
         places, scores, known = self._arrays_of(questions, candidates, k)
         return [
             list(zip(*row, strict=True)) if knows else []
-            for knows, *row in zip(known, places.tolist(), scores.tolist(), strict=True)
+            for knows, *row in zip(known.tolist(), places.tolist(), scores.tolist(), strict=True)
         ]
 
     def _arrays_of(
