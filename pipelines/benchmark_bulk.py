@@ -707,8 +707,8 @@ class Bench:
         process = self.command(cores, source, output)
         while process.poll() is None:
             # Of several processes the kernel keeps no peak.
-            at_once = _megabytes(process.pid)
-            peak = _status(process.pid, "VmHWM") if len(cores) == 1 else at_once
+            several = len(cores) > 1
+            peak = _megabytes(process.pid) if several else _status(process.pid, "VmHWM")
             if peak and part.exists():
                 with contextlib.suppress(FileNotFoundError):
                     most = max(peak, watched[-1][1]) if watched else peak

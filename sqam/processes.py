@@ -44,9 +44,7 @@ def in_order(
     problem: Exception | None = None
     begun: deque[Future[_Made]] = deque()
     chunks = iter(chunks)
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _begin, (work, os.getpid())
-    )
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (work,))
     try:
         while True:
             try:
@@ -87,19 +85,19 @@ def _deaf_to_interruptions() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(work: Callable[[Any], Any], parent: int) -> None:
+def _begin(work: Callable[[Any], Any]) -> None:
     """Prepare a process, which ends when the one that started it does."""
     global _work
     _work = work
     # Its end needs no clearing up, which takes as long as a chunk.
     atexit.register(os._exit, 0)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
-    process = multiprocessing.parent_process()
-    assert process is not None and process.pid == parent
-    wait([process.sentinel])
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this process was started by another
+    wait([parent.sentinel])
     os._exit(1)
 
 
