@@ -9,7 +9,8 @@ from typing import Any
 from emoji_vae.errors import InputError
 from emoji_vae.files import replacing
 
-_BEST = "best.weights.h5"
+BEST = "best.weights.h5"
+"""The file of the best weights, in a run's folder."""
 
 
 class Checkpoints:
@@ -57,7 +58,7 @@ class Checkpoints:
 
     def restore_best(self, model: Any) -> None:
         """Load the weights that were kept as the best."""
-        model.load_weights(self.folder / _BEST)
+        model.load_weights(self.folder / BEST)
 
     def keep(self, model: Any, best: bool = False) -> None:
         """Write the weights, as the best so far too if they are, and the log."""
@@ -65,7 +66,7 @@ class Checkpoints:
         self._last = f"epoch-{len(self.history)}.weights.h5"
         model.save_weights(self.folder / self._last)
         if best:
-            shutil.copy(self.folder / self._last, self.folder / _BEST)
+            shutil.copy(self.folder / self._last, self.folder / BEST)
         with replacing(self._log, "w") as file:
             saved = {"history": self.history, "ended": self.ended, "last": self._last}
             saved["state"] = self.state

@@ -232,17 +232,40 @@ def labels(
         The labels of the phrases, then of the texts, and hit@10 of the teacher on the validation
         part of each kind of phrase.
     """
-    kinds = [*(phrase.kind for phrase in found)]
-    kinds += [TWEETS[0] if text in tweets else "" for text in more]
-    file = work / f"labels-{_key(settings, list(found), list(more), kinds, n_answers)}.npz"
+    file = work / labels_file(settings, found, more, n_answers, tweets)
     if not file.is_file():
+        kinds = _kinds(found, more, tweets)
         said = _labelled(settings, found, [*(p.text for p in found), *more], kinds, n_answers,
                          cache, work)  # fmt: skip
-        with replacing(file) as opened:
-            np.savez(opened, **said._asdict())
+        keep(said, file)
     with np.load(file, allow_pickle=False) as read:
         said = Labels(read["rows"], read["shares"])
     return said, validate(said, found)
+
+
+def labels_file(
+    settings: TeacherSettings,
+    found: Sequence[phrases.Phrase],
+    more: Sequence[str],
+    n_answers: int,
+    tweets: Collection[str] = (),
+) -> str:
+    """Return the name of the file of these labels, see `labels`."""
+    kinds = _kinds(found, more, tweets)
+    return f"labels-{_key(settings, list(found), list(more), kinds, n_answers)}.npz"
+
+
+def keep(said: Labels, file: Path) -> None:
+    """Write labels, whole or not at all."""
+    with replacing(file) as opened:
+        np.savez(opened, rows=said.rows, shares=said.shares)
+
+
+def _kinds(
+    found: Sequence[phrases.Phrase], more: Sequence[str], tweets: Collection[str]
+) -> list[str]:
+    kinds = [*(phrase.kind for phrase in found)]
+    return kinds + [TWEETS[0] if text in tweets else "" for text in more]
 
 
 def _key(*what: object) -> str:

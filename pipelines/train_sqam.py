@@ -3,6 +3,7 @@
     python -m pipelines.train_sqam                         # the model that ships, into assets
     python -m pipelines.train_sqam --seeds 0 1 2 3 4       # mean and spread; ships the best
     python -m pipelines.train_sqam --preset 2017 --output build/sqam-2017
+    python -m pipelines.train_sqam --work build/again --start 'build/sqam/default-{seed}'  # on
 
 The results file also has the figures of all seeds in their compact form (``sqam.export.compact``),
 which does not ship. An interrupted run goes on where it stopped when the same command is given
@@ -31,7 +32,7 @@ from emoji_vae.files import replacing
 from emoji_vae.locations import asset
 from emoji_vae.settings import from_mapping
 from pipelines import glove, phrases, results, sources, teacher, views, wordnet
-from pipelines.checkpoints import Checkpoints
+from pipelines.checkpoints import BEST, Checkpoints
 from pipelines.evaluate import ahead, hits, places
 from pipelines.teacher import Labels, TeacherSettings, target
 from sqam.encoder import quantize
@@ -444,10 +445,12 @@ def train(
     cache: Path,
     vae: Path,
     taught_in: Path,
+    start: Path | None = None,
 ) -> dict[str, Any]:
     """Train one model, export it to ``output`` and return its figures.
 
-    The compact form of it is put beside it, into a folder ``compact``.
+    The compact form of it is put beside it, into a folder ``compact``. With ``start``, the folder
+    of an earlier run's checkpoints, training begins with the weights that were best there.
     """
     names = catalogue()
     codec = Codec.load(vae)
@@ -473,6 +476,8 @@ def train(
         None if others is None else others[kept],
     )  # fmt: skip
     hashes = data_hashes(data, vae, settings.glove)
+    if start is not None:
+        hashes["start"] = begin(model, words, start)
     trained = codes.take(np.flatnonzero(kept))
     answers, taught = taught_answers(
         settings, parts["train"], found, dropped, vocabulary, len(trained), data, cache, taught_in
@@ -508,6 +513,33 @@ def train(
         "held-out, compact": measure(Scorer.load(small), trained, held_out, popular),
         **figures,
     }
+
+
+def begin(model: SQAM, words: Sequence[str], start: Path) -> str:
+    """Give a model the best weights of an earlier run, and return their file's SHA-256.
+
+    Args:
+        model: of the same shape.
+        words: of its vocabulary, which must be the earlier run's.
+        start: folder of that run's checkpoints, with the model that it exported.
+
+    Raises:
+        InputError: no such run has ended there, or its model is another.
+    """
+    weights, vocabulary = start / BEST, start / "model" / "vocabulary.txt"
+    if not (weights.is_file() and vocabulary.is_file()):
+        raise InputError(f"{str(start)!r} holds no run that has ended; train it first")
+    other = vocabulary.read_text(encoding="utf-8").splitlines() != list(words)
+    try:
+        model.load_weights(weights)
+    except ValueError:
+        other = True
+    if other:
+        raise InputError(
+            f"the run in {str(start)!r} has another vocabulary or layers of other shapes; begin "
+            "with one of the same settings"
+        )
+    return results.sha256(weights)
 
 
 def taught_answers(
@@ -785,13 +817,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         "{seed} in it stands for the seed")  # fmt: skip
     add("--output", type=Path, default=asset("models", "sqam"), help="folder of the exported model")
     add("--work", type=Path, default=Path("build/sqam"), help="folder of checkpoints")
-    add("--teacher", type=Path, default=teacher.FOLDER, help="folder of the teacher")
+    add("--teacher", type=Path, default=teacher.FOLDER, help="folder of the labels: the teacher's, "
+        "or those of pipelines.students")  # fmt: skip
+    add("--start", help="folder of an earlier run whose best weights to begin with; {seed} in it "
+        "stands for the seed")  # fmt: skip
     add("--results", type=Path, help="results file; default: sqam.json in assets/results, or, with "
         "another --output, in that folder")  # fmt: skip
 
     def work() -> None:
         arguments = parser.parse_args(argv)
         settings = settings_from(arguments.preset, arguments.changes)
+        start = arguments.start
         runs = []
         folders = {}
         for seed in arguments.seeds:
@@ -806,6 +842,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     cache=arguments.cache,
                     vae=Path(str(arguments.vae).format(seed=seed)),
                     taught_in=arguments.teacher,
+                    start=start and Path(start.format(seed=seed)),
                 )
             )
             best = max(runs, key=lambda run: run["validation"]["mean"])

@@ -24,6 +24,7 @@ COMMANDS = [
     "pretrain",
     "report",
     "results_page",
+    "students",
     "teacher",
     "train_sqam",
     "train_vae",

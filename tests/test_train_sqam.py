@@ -12,7 +12,7 @@ from emoji_vae.catalogue import catalogue
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
-from pipelines import glove, phrases, teacher, train_sqam, views, wordnet
+from pipelines import checkpoints, glove, phrases, results, teacher, train_sqam, views, wordnet
 from pipelines.phrases import Phrase
 from pipelines.teacher import Labels, TeacherSettings
 from pipelines.train_sqam import (
@@ -20,6 +20,7 @@ from pipelines.train_sqam import (
     Examples,
     TrainSettings,
     batches,
+    begin,
     main,
     place_of,
     settings_from,
@@ -27,7 +28,7 @@ from pipelines.train_sqam import (
     views_of,
     vocabulary_of,
 )
-from sqam.model import SQAMSettings
+from sqam.model import SQAM, SQAMSettings
 from sqam.scorer import Scorer
 from sqam.text import Vocabulary, tokenize
 
@@ -420,6 +421,32 @@ def test_a_run_that_is_interrupted_goes_on_to_the_same_model(data, tmp_path, mon
     # The same folder with other settings is refused, not mixed up.
     assert main([*command("again"), "--set", "epochs=4"]) == 2
     assert "other settings" in capsys.readouterr().err
+
+
+def test_a_run_begins_where_another_ended(tmp_path):
+    def model(units=8, seed=0):
+        settings = SQAMSettings(dimensions=8, vocabulary=3, lstm_units=units)
+        return SQAM(settings, np.zeros((3, 8), np.float32), np.eye(4, 16, dtype=np.float32), seed)
+
+    def read(model):
+        return model.answer_vectors(np.eye(4, 16, dtype=np.float32))
+
+    words = ["a", "b", "c"]
+    first = model()
+    with pytest.raises(InputError, match="no run that has ended"):
+        begin(model(), words, tmp_path)
+    first.save_weights(tmp_path / checkpoints.BEST)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "vocabulary.txt").write_text("a\nb\nc\n", encoding="utf-8")
+    second = model(seed=1)
+    assert not np.allclose(read(first), read(second), atol=0.01)
+    told = begin(second, words, tmp_path)
+    np.testing.assert_allclose(read(first), read(second), atol=1e-6)
+    assert told == results.sha256(tmp_path / checkpoints.BEST)
+    with pytest.raises(InputError, match="another vocabulary or layers of other shapes"):
+        begin(model(), ["a", "c", "b"], tmp_path)
+    with pytest.raises(InputError, match="another vocabulary or layers of other shapes"):
+        begin(model(units=4), words, tmp_path)
 
 
 @pytest.mark.slow
