@@ -11,6 +11,8 @@ from emoji_vae.files import replacing
 
 BEST = "best.weights.h5"
 """The file of the best weights, in a run's folder."""
+LOG = "log.json"
+"""The file of the run's settings and history there."""
 
 
 class Checkpoints:
@@ -37,7 +39,7 @@ class Checkpoints:
         self.ended = False
         self.state: dict[str, Any] = {}
         self._run = json.loads(json.dumps(run))
-        self._log = folder / "log.json"
+        self._log = folder / LOG
         self._last: str | None = None
         if self._log.is_file():
             saved = json.loads(self._log.read_text(encoding="utf-8"))

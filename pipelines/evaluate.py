@@ -25,9 +25,10 @@ space is folded, unless --as-is.
 
 The own sets are parts of `pipelines.phrases`: sentences of the phrasebook, keywords and tweets, the
 part that choices are made on (dev) or the held-out one (test). Sentences with a negation count
-under "negation" too, those of irony.jsonl under "irony". Single words that the phrasebook has are
-asked once more under "word", where its first emoji alone is good. For the own sets the peers that
-read keywords get those of the training part alone, as our model does.
+under "negation" too, those of irony.jsonl under "irony", those of the files about feelings under
+"feeling". Single words that the phrasebook has are asked once more under "word", where its first
+emoji alone is good. For the own sets the peers that read keywords get those of the training part
+alone, as our model does.
 """
 
 import argparse
@@ -304,6 +305,12 @@ PARTS = {"dev": "validation", "test": "held-out"}
 
 OWN_KINDS = ("sentence", "keyword", "tweet")
 
+SPECIAL = {
+    "irony": ("irony",),
+    "feeling": ("affection", "feelings", "gladness", "letdown", "moods", "sentiment"),
+}
+"""Further kind of a sentence -> the phrasebook's files whose sentences are of it."""
+
 
 def own_queries(part: str, data: Path) -> list[Query]:
     """Return our own sentences, keywords, tweets and words of a part, ``dev`` or ``test``.
@@ -311,8 +318,14 @@ def own_queries(part: str, data: Path) -> list[Query]:
     Raises:
         InputError: data are missing.
     """
-    ironic, _ = check_phrasebook.read(asset("phrasebook", "irony.jsonl"))
-    irony = {line.tokens for line in ironic}
+    special = {
+        kind: {
+            line.tokens
+            for file in files
+            for line in check_phrasebook.read(asset("phrasebook", f"{file}.jsonl"))[0]
+        }
+        for kind, files in SPECIAL.items()
+    }
     found = []
     for phrase in phrases.gather(catalogue(), data):
         if phrase.split != PARTS[part]:
@@ -326,8 +339,7 @@ def own_queries(part: str, data: Path) -> list[Query]:
             tokens = tuple(tokenize(phrase.text))
             if not check_phrasebook.NEGATIONS.isdisjoint(tokens):
                 kinds.append("negation")
-            if tokens in irony:
-                kinds.append("irony")
+            kinds += [kind for kind, those in special.items() if tokens in those]
         found.append(Query(phrase.text, phrase.emojis, tuple(kinds)))
     if not found:
         raise InputError(f"no own text is of the part {part!r}; name the data's folder")

@@ -84,6 +84,7 @@ WRITTEN_BY = {
     "second-reading.json": "evaluate --queries assets/second-reading.jsonl",
     "server.json": "benchmark_server",
     "sqam.json": "train_sqam",
+    "students.json": "students",
     "transfer.json": "transfer",
     "tweeteval.json": "tweeteval",
     "unseen.json": "train_sqam --set before=14",
@@ -192,6 +193,15 @@ def _hits(label: str, name: str, cited: str | None = None) -> Row:
         for k in (1, 10)
     )
     return Row(label, cited, tuple(figures))
+
+
+def _right(label: str, kind: str) -> Row:
+    figures = (
+        Figure("students.json", f"validation/{kind}/{who}/hit@{k}", "1%")
+        for who in ("teacher", "students", "mixed")
+        for k in (1, 10)
+    )
+    return Row(label, None, tuple(figures))
 
 
 def _place(label: str, part: str, kind: str) -> Row:
@@ -422,6 +432,21 @@ TABLES = (
         ),
     ),
     Table(
+        "Who teaches",
+        "How often a right emoji is first, or among the first 10, for texts of the validation "
+        "part: by the teacher alone, by the mean of the five students that were trained, the best "
+        "of which ships, and by both mixed, as a further training could learn from.",
+        None,
+        ("teacher, hit@1", "hit@10", "students, hit@1", "hit@10", "mixed, hit@1", "hit@10"),
+        (
+            _right("sentences of the phrasebook", "sentence"),
+            _right("names", "name"),
+            _right("keywords", "keyword"),
+            _right("tweets", "tweet"),
+            _right("tweets of the 20-class task", "labelled tweet"),
+        ),
+    ),
+    Table(
         "Ranking all emojis, beside others",
         "The model that ships and what can be had without training, on the same held-out texts and "
         "the same candidates. What is right for a text: the emojis that the phrasebook names for a "
@@ -437,6 +462,7 @@ TABLES = (
             _beside("– hit@10", "sentence", "hit@10"),
             _beside("– with a negation, precision@1", "negation", "precision@1"),
             _beside("– irony, precision@1", "irony", "precision@1"),
+            _beside("– of feelings, precision@1", "feeling", "precision@1"),
             _beside("single words, the best emoji, hit@1", "word", "hit@1"),
             _beside("– hit@10", "word", "hit@10"),
             _beside("keywords, hit@10", "keyword", "hit@10"),

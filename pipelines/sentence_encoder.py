@@ -147,6 +147,25 @@ def predict(model: Classifier, texts: Texts, batch: int = 256) -> Iterator[tuple
             yield rows, torch.softmax(model(*texts.of(rows)).float(), -1).numpy()
 
 
+def read(model: Classifier, texts: Texts, batch: int = 512) -> tuple[np.ndarray, np.ndarray]:
+    """Return the encoder's vectors of texts, of length 1, and the network's hidden layer.
+
+    Returns:
+        float32 (n, width) and (n, units).
+    """
+    model.eval()
+    width = model.hidden.in_features - texts.marks.shape[1]
+    vectors = np.empty((len(texts.ids), width), np.float32)
+    hidden = np.empty((len(texts.ids), model.hidden.out_features), np.float32)
+    with torch.no_grad(), _half():
+        for rows in _by_length(texts, batch, "reading"):
+            ids, mask, told = texts.of(rows)
+            found = model.vectors(ids, mask)
+            vectors[rows] = found.float().numpy()
+            hidden[rows] = torch.relu(model.hidden(torch.cat([found, told], -1))).float().numpy()
+    return vectors, hidden
+
+
 def _by_length(texts: Texts, batch: int, what: str) -> Iterator[np.ndarray]:
     """Yield batches of texts of like length, as rows."""
     order = np.argsort([len(ids) for ids in texts.ids], kind="stable")

@@ -20,7 +20,7 @@ from emoji_vae.catalogue import catalogue
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.command import Parser, run
 from emoji_vae.errors import InputError
-from emoji_vae.files import make_folder
+from emoji_vae.files import make_folder, replacing
 from pipelines import glove, phrases, results, sources, teacher
 from pipelines.evaluate import hits_in
 from pipelines.teacher import Labels, TeacherSettings, likeliest
@@ -184,6 +184,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             taught, known.phrases, more, len(codes), tweets
         )
         teacher.keep(mixed, file)
+        # What else a training takes from the folder of its teacher.
+        for words_read in arguments.teacher.glob(teacher.WORDS):
+            with replacing(arguments.output / words_read.name) as copy:
+                copy.write(words_read.read_bytes())
         told = {"teacher": said, "students": alone, "mixed": mixed}
         table = figures(known.phrases, told)
         results.write(

@@ -16,7 +16,7 @@ import hashlib
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,10 +26,15 @@ from emoji_vae.errors import InputError
 from emoji_vae.files import replacing
 from pipelines import glove, minilm, phrases, sources, variations, wordnet
 from pipelines.evaluate import hits_in
+from pipelines.lexicon import worthwhile
 from sqam.text import tokenize
+from sqam.vocabulary import count
 
 FOLDER = Path("build/teacher")
 """Where the encoder's weights and the labels are kept, relative to the working directory."""
+
+WORDS = "words-*.npz"
+"""What it has of words, among the files kept there; see `word_vectors`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,37 +287,91 @@ def _labelled(
     work: Path,
 ) -> Labels:
     """Tune the encoder, unless its weights are kept, and let it label texts."""
-    if "tensorflow" in sys.modules:
-        raise InputError(
-            f"the teacher has not labelled these {len(asked)} texts yet; run first: "
-            "python -m pipelines.teacher (with --before, if this has before)"
-        )
+    _apart(f"the teacher has not labelled these {len(asked)} texts yet")
     from pipelines import sentence_encoder  # Not above: PyTorch and TensorFlow shun each other.
 
-    pretrained = sentence_encoder.Pretrained.fetch(cache)
+    pretrained, model = _tuned(settings, found, n_answers, cache, work)
     every = sentence_encoder.Texts(pretrained.ids(asked, settings.tokens), marks(kinds))
-    # What is labelled, and how much of it is kept, is no part of the network.
-    network = dataclasses.replace(
-        settings, words=0, collocations=0, variations=0, pieces=0, answers=1
-    )
-    file = work / f"encoder-{_key(network, list(found), n_answers)}.safetensors"
-    work.mkdir(parents=True, exist_ok=True)
-    if file.is_file():
-        model = sentence_encoder.load(file, pretrained, len(TWEETS), n_answers, settings)
-    else:
-        rows = [row for row, phrase in enumerate(found) if phrase.split == "train"]
-        model = sentence_encoder.tune(
-            pretrained, every.take(rows),
-            minilm.encode([asked[row] for row in rows], cache, minilm.FOLDER),
-            [target(found[row]) for row in rows],
-            weights(settings, found)[rows], n_answers, settings,
-        )  # fmt: skip
-        sentence_encoder.save(model, file)
     k = min(settings.answers, n_answers)
     said = Labels(np.empty((len(asked), k), np.int32), np.empty((len(asked), k), np.float32))
     for part, shares in sentence_encoder.predict(model, every):
         said.rows[part], said.shares[part] = likeliest(shares, k)
     return said
+
+
+def _apart(lacking: str) -> None:
+    """Raise InputError where PyTorch cannot be loaded any more."""
+    if "tensorflow" in sys.modules:
+        raise InputError(
+            f"{lacking}; run first: python -m pipelines.teacher (with --before, if this has before)"
+        )
+
+
+def word_vectors(
+    settings: TeacherSettings,
+    found: Sequence[phrases.Phrase],
+    words: Sequence[str],
+    n_answers: int,
+    cache: Path,
+    work: Path,
+) -> list[np.ndarray]:
+    """Return what the teacher has of single words: its encoder's vectors and its hidden layer.
+
+    They are kept in the folder ``work``. For the arguments see `labels`.
+
+    Returns:
+        float32 (len(words), width) and (len(words), units).
+    """
+    key = _key(_network(settings), list(found), list(words), n_answers)
+    file = work / WORDS.replace("*", key)
+    if not file.is_file():
+        _apart(f"the teacher has not read these {len(words)} words yet")
+        from pipelines import sentence_encoder
+
+        pretrained, model = _tuned(settings, found, n_answers, cache, work)
+        ids = pretrained.ids(words, settings.tokens)
+        of_words = sentence_encoder.Texts(ids, marks([""] * len(words)))
+        vectors, hidden = sentence_encoder.read(model, of_words)
+        with replacing(file) as opened:
+            np.savez(opened, vectors=vectors.astype(np.float16), hidden=hidden.astype(np.float16))
+    with np.load(file, allow_pickle=False) as kept:
+        return [kept[name].astype(np.float32) for name in ("vectors", "hidden")]
+
+
+def _network(settings: TeacherSettings) -> TeacherSettings:
+    """Return the settings without what is labelled, and how much of it is kept."""
+    return dataclasses.replace(settings, words=0, collocations=0, variations=0, pieces=0, answers=1)
+
+
+def _tuned(
+    settings: TeacherSettings,
+    found: Sequence[phrases.Phrase],
+    n_answers: int,
+    cache: Path,
+    work: Path,
+) -> tuple[Any, Any]:
+    """Return what reads texts and the tuned classifier, whose weights are kept."""
+    from pipelines import sentence_encoder
+
+    pretrained = sentence_encoder.Pretrained.fetch(cache)
+    file = work / f"encoder-{_key(_network(settings), list(found), n_answers)}.safetensors"
+    work.mkdir(parents=True, exist_ok=True)
+    if file.is_file():
+        model = sentence_encoder.load(file, pretrained, len(TWEETS), n_answers, settings)
+        return pretrained, model
+    train = [phrase for phrase in found if phrase.split == "train"]
+    texts = [phrase.text for phrase in train]
+    model = sentence_encoder.tune(
+        pretrained,
+        sentence_encoder.Texts(
+            pretrained.ids(texts, settings.tokens), marks([phrase.kind for phrase in train])
+        ),
+        minilm.encode(texts, cache, minilm.FOLDER),
+        [target(phrase) for phrase in train],
+        weights(settings, train), n_answers, settings,
+    )  # fmt: skip
+    sentence_encoder.save(model, file)
+    return pretrained, model
 
 
 def validate(said: Labels, found: Sequence[phrases.Phrase]) -> dict[str, float]:
@@ -333,21 +392,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--cache", type=Path, default=sources.CACHE, help="folder of downloaded packages")
     add("--glove", default="100d", help="word vectors, whose words are labelled")
     add("--before", type=float, help="leave out the emojis of this Unicode version and later")
-    add("--output", type=Path, default=FOLDER, help="folder of the labels")
+    add("--names", type=int, default=10_000, help="as train_sqam's setting (default: %(default)s)")
+    add("--output", type=Path, default=FOLDER, help="folder of the labels and of words' vectors")
 
     def work() -> None:
         arguments = parser.parse_args(argv)
         settings = TeacherSettings()
         known = phrases.known(catalogue(), arguments.data, arguments.before)
         words = glove.load(arguments.glove, arguments.cache)
+        n_answers = int(known.kept.sum())
         more, tweets = texts(
             settings, words, known.phrases, known.dropped, arguments.data, arguments.cache
         )
         _, figures = labels(
-            settings, known.phrases, more, int(known.kept.sum()), arguments.cache,
-            arguments.output, tweets,
-        )  # fmt: skip
+            settings,
+            known.phrases,
+            more,
+            n_answers,
+            arguments.cache,
+            arguments.output,
+            tweets,
+        )
+        seen = count(p.text for p in known.phrases if p.split == "train")
+        english = wordnet.words(arguments.cache)
+        read = worthwhile(words.words, seen, english, arguments.names)
+        word_vectors(settings, known.phrases, read, n_answers, arguments.cache, arguments.output)
         print(f"{len(known.phrases)} phrases and {len(more)} texts without emojis labelled")
+        print(f"{len(read)} words read")
         for kind, figure in figures.items():
             print(f"{kind:15} validation hit@10 {figure:.1%}")
 

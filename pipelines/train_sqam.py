@@ -3,7 +3,7 @@
     python -m pipelines.train_sqam                         # the model that ships, into assets
     python -m pipelines.train_sqam --seeds 0 1 2 3 4       # mean and spread; ships the best
     python -m pipelines.train_sqam --preset 2017 --output build/sqam-2017
-    python -m pipelines.train_sqam --work build/again --start 'build/sqam/default-{seed}'  # on
+    python -m pipelines.train_sqam --work build/again --start 'build/sqam/default-{seed}'
 
 The results file also has the figures of all seeds in their compact form (``sqam.export.compact``),
 which does not ship. An interrupted run goes on where it stopped when the same command is given
@@ -16,7 +16,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +32,15 @@ from emoji_vae.files import replacing
 from emoji_vae.locations import asset
 from emoji_vae.settings import from_mapping
 from pipelines import glove, phrases, results, sources, teacher, views, wordnet
-from pipelines.checkpoints import BEST, Checkpoints
+from pipelines.checkpoints import BEST, LOG, Checkpoints
 from pipelines.evaluate import ahead, hits, places
+from pipelines.lexicon import combined, worthwhile
 from pipelines.teacher import Labels, TeacherSettings, target
 from sqam.encoder import quantize
 from sqam.export import compact, export
 from sqam.model import PRESETS, SQAM, SQAMSettings
 from sqam.scorer import Scorer
-from sqam.text import Vocabulary, pad, tokenize
+from sqam.text import Vocabulary, pad
 from sqam.vocabulary import count, frequent
 
 
@@ -85,6 +86,8 @@ class TrainSettings:
     unlabelled: int = 150_000
     """Texts without emojis an epoch, drawn anew each time, with the teacher's answers."""
     teacher: TeacherSettings = dataclasses.field(default_factory=TeacherSettings)
+    teacher_vectors: bool = False
+    """Begin with word vectors that say what GloVe's and the teacher's say, not GloVe's alone."""
     filler: int = 150
     """The vocabulary's first words, of which the filler is drawn."""
     seed: int = 0
@@ -327,10 +330,12 @@ _LATER = ("lstm_layers", "embedding_tanh", "attend")
 def identity(settings: TrainSettings) -> dict[str, Any]:
     """Return the settings as a mapping that tells one run from others.
 
-    Settings of the model that came later are in it only where they are not as by default: what was
-    begun before is the same run, and goes on.
+    Settings that came later are in it only where they are not as by default: what was begun before
+    is the same run, and goes on.
     """
     found = dataclasses.asdict(settings)
+    if not settings.teacher_vectors:
+        del found["teacher_vectors"]
     for name in _LATER:
         if found["model"][name] == getattr(SQAMSettings, name):
             del found["model"][name]
@@ -450,7 +455,7 @@ def train(
     """Train one model, export it to ``output`` and return its figures.
 
     The compact form of it is put beside it, into a folder ``compact``. With ``start``, the folder
-    of an earlier run's checkpoints, training begins with the weights that were best there.
+    of an earlier run's checkpoints, its answers' side begins as it was best there.
     """
     names = catalogue()
     codec = Codec.load(vae)
@@ -462,7 +467,20 @@ def train(
     found, kept, dropped = phrases.known(names, data, settings.before)
     english = wordnet.words(cache) if settings.unseen else None
     seen = count(phrase.text for phrase in found if phrase.split == "train")
-    words, vectors = vocabulary_of(settings, glove.load(settings.glove, cache), seen, english)
+    table = glove.load(settings.glove, cache)
+
+    def taught_vectors(chosen: Sequence[str]) -> list[np.ndarray]:
+        known = worthwhile(table.words, seen, english or (), settings.names)
+        place = {word: row for row, word in enumerate(known)}
+        rows = [place[word] for word in chosen]
+        told = teacher.word_vectors(
+            settings.teacher, found, known, int(kept.sum()), cache, taught_in
+        )
+        return [each[rows] for each in told]
+
+    words, vectors = vocabulary_of(
+        settings, table, seen, english, taught_vectors if settings.teacher_vectors else None
+    )
     vocabulary = Vocabulary(words)
     parts = {
         split: Examples(
@@ -476,8 +494,10 @@ def train(
         None if others is None else others[kept],
     )  # fmt: skip
     hashes = data_hashes(data, vae, settings.glove)
+    if settings.teacher_vectors:
+        hashes["word vectors"] = hashlib.sha256(vectors.tobytes()).hexdigest()
     if start is not None:
-        hashes["start"] = begin(model, words, start)
+        hashes["start"] = begin(model, start)
     trained = codes.take(np.flatnonzero(kept))
     answers, taught = taught_answers(
         settings, parts["train"], found, dropped, vocabulary, len(trained), data, cache, taught_in
@@ -508,6 +528,7 @@ def train(
         "epochs": len(history),
         "validation": max(history, key=lambda row: row["mean"]),
         "difference from Keras": difference,
+        **({"start": hashes["start"]} if start is not None else {}),
         **({"teacher": {"data": teacher.hashes(), "validation hit@10": taught}} if taught else {}),
         "held-out": measure(scorer, trained, held_out, popular),
         "held-out, compact": measure(Scorer.load(small), trained, held_out, popular),
@@ -515,30 +536,39 @@ def train(
     }
 
 
-def begin(model: SQAM, words: Sequence[str], start: Path) -> str:
-    """Give a model the best weights of an earlier run, and return their file's SHA-256.
+def begin(model: SQAM, start: Path) -> str:
+    """Let the answers' side begin with an earlier run's best weights; return their SHA-256.
+
+    It takes long to tell the emojis' codes apart, which has little to do with how sentences are
+    read, so a run that need not learn it gets further in as many steps.
 
     Args:
-        model: of the same shape.
-        words: of its vocabulary, which must be the earlier run's.
-        start: folder of that run's checkpoints, with the model that it exported.
+        model: whose answers' and shared layers have the same shapes as the earlier run's.
+        start: folder of that run's checkpoints.
 
     Raises:
-        InputError: no such run has ended there, or its model is another.
+        InputError: there is no such run, or its layers have other shapes.
     """
-    weights, vocabulary = start / BEST, start / "model" / "vocabulary.txt"
-    if not (weights.is_file() and vocabulary.is_file()):
-        raise InputError(f"{str(start)!r} holds no run that has ended; train it first")
-    other = vocabulary.read_text(encoding="utf-8").splitlines() != list(words)
+    weights, log = start / BEST, start / LOG
+    if not (weights.is_file() and log.is_file()):
+        raise InputError(f"{str(start)!r} holds no run; train it first")
+    saved = json.loads(log.read_text(encoding="utf-8"))["run"]["settings"]["model"]
+    settings = SQAMSettings.from_dict(saved)
+    earlier = SQAM(
+        settings, np.zeros((settings.vocabulary, settings.dimensions), dtype=np.float32),
+        np.asarray(model.codes),
+    )  # fmt: skip
+    earlier.load_weights(weights)
     try:
-        model.load_weights(weights)
-    except ValueError:
-        other = True
-    if other:
+        for layers in ("answer_layers", "shared_layers"):
+            pairs = zip(getattr(model, layers), getattr(earlier, layers), strict=True)
+            for layer, other in pairs:
+                layer.set_weights(other.get_weights())
+    except ValueError as error:
         raise InputError(
-            f"the run in {str(start)!r} has another vocabulary or layers of other shapes; begin "
-            "with one of the same settings"
-        )
+            f"the run in {str(start)!r} has answers' or shared layers of other shapes; begin with "
+            "one that has the same"
+        ) from error
     return results.sha256(weights)
 
 
@@ -647,14 +677,12 @@ def by_vendor(scorer: Scorer, codec: Codec, vendor: str, cache: Path) -> dict[st
     return place_of(scorer, candidates, np.arange(len(rows)))
 
 
-_CLITICS = frozenset(["n't", "'s", "'m", "'re", "'ve", "'ll", "'d"])
-
-
 def vocabulary_of(
     settings: TrainSettings,
     words: glove.Glove,
     seen: Counter[str],
     english: Container[str] | None,
+    taught: Callable[[Sequence[str]], Sequence[np.ndarray]] | None = None,
 ) -> tuple[list[str], np.ndarray]:
     """Choose the words that the model knows, most frequent first, and their vectors.
 
@@ -669,6 +697,8 @@ def vocabulary_of(
         seen: how often the training texts have each token.
         english: words that are worth knowing. None chooses the training texts' own words alone,
             those that are met most first.
+        taught: tells what a teacher has of words, arrays of floats (n, any), which the vectors then
+            say too, see `combined`; None for GloVe's alone.
 
     Returns:
         As many words as the settings say, and float32 (n, dimensions).
@@ -683,18 +713,10 @@ def vocabulary_of(
             f"{model.dimensions}; change one of them"
         )
     place = {word: row for row, word in enumerate(words.words)}
-
-    def worth(word: str) -> bool:
-        if word in seen or word in _CLITICS:
-            return True
-        # A word that is always split ("cannot") may still be what a longer one is folded to.
-        named = place[word] < settings.names and (word.isalpha() or tokenize(word) == [word])
-        return not any(map(str.isdigit, word)) and (named or word in (english or ()))
-
     if english is None:
         chosen = [word for word in frequent(seen) if word in place]
     else:
-        chosen = [word for word in words.words if worth(word)]
+        chosen = worthwhile(words.words, seen, english, settings.names)
     chosen = chosen[: model.vocabulary]
     if len(chosen) < model.vocabulary:
         raise InputError(
@@ -702,6 +724,8 @@ def vocabulary_of(
             "ask for fewer"
         )
     vectors = words.vectors[[place[word] for word in chosen]]
+    if taught is not None:
+        vectors = combined(vectors, taught(chosen))
     if not model.tune_embedding:
         table, scales = quantize(vectors)
         vectors = table * scales
@@ -819,8 +843,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--work", type=Path, default=Path("build/sqam"), help="folder of checkpoints")
     add("--teacher", type=Path, default=teacher.FOLDER, help="folder of the labels: the teacher's, "
         "or those of pipelines.students")  # fmt: skip
-    add("--start", help="folder of an earlier run whose best weights to begin with; {seed} in it "
-        "stands for the seed")  # fmt: skip
+    add("--start", help="folder of an earlier run, as whose best weights the answers' side is to "
+        "begin; {seed} in it stands for the seed")  # fmt: skip
     add("--results", type=Path, help="results file; default: sqam.json in assets/results, or, with "
         "another --output, in that folder")  # fmt: skip
 

@@ -239,12 +239,16 @@ NOWHERE = Path("nowhere")
 
 
 def test_own_queries(monkeypatch):
-    ironic = json.loads(asset("phrasebook", "irony.jsonl").read_text("utf-8").split("\n")[0])
+    ironic, glad = (
+        json.loads(asset("phrasebook", f"{name}.jsonl").read_text("utf-8").split("\n")[0])
+        for name in ("irony", "gladness")
+    )
     found = [
         Phrase("we are not amused", (3, 1), "sentence", "validation"),
         Phrase(ironic["text"], (4,), "sentence", "validation"),
         Phrase("no entry", (5,), "keyword", "validation"),
         Phrase("a lovely day", (6,), "sentence", "held-out"),
+        Phrase(glad["text"], (6,), "sentence", "held-out"),
         Phrase("a day", (7,), "sentence", "train"),
         Phrase("what a day", (8,), "tweet", "validation"),
         Phrase("what a day", (8,), "labelled tweet", "validation"),
@@ -263,8 +267,11 @@ def test_own_queries(monkeypatch):
         Query("dinner", (7,), ("word",)),
         Query("dinner", (7, 2), ("keyword",)),
     ]
-    assert evaluate.own_queries("test", NOWHERE) == [Query("a lovely day", (6,), ("sentence",))]
-    monkeypatch.setattr(phrases, "gather", lambda emojis, data: found[4:5])
+    assert evaluate.own_queries("test", NOWHERE) == [
+        Query("a lovely day", (6,), ("sentence",)),
+        Query(glad["text"], (6,), ("sentence", "feeling")),
+    ]
+    monkeypatch.setattr(phrases, "gather", lambda emojis, data: found[5:6])
     with pytest.raises(InputError, match="no own text"):
         evaluate.own_queries("dev", NOWHERE)
 

@@ -83,7 +83,11 @@ def test_the_command_mixes_what_the_teacher_says_with_the_model_that_ships(
     monkeypatch.setattr(teacher, "labels", lambda *arguments: (said, {}))
     output = tmp_path / "mixed"
     model = str(asset("models", "sqam"))
-    assert students.main([model, model, "--share", "0.9", "--output", str(output)]) == 0
+    (tmp_path / "teacher").mkdir()
+    (tmp_path / "teacher" / "words-1.npz").write_bytes(b"as they are")
+    options = ["--share", "0.9", "--teacher", str(tmp_path / "teacher"), "--output", str(output)]
+    assert students.main([model, model, *options]) == 0
+    assert (output / "words-1.npz").read_bytes() == b"as they are"
     (file,) = output.glob("labels-*.npz")
     with np.load(file, allow_pickle=False) as read:
         mixed = Labels(read["rows"], read["shares"])

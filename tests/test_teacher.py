@@ -200,7 +200,14 @@ teacher.labels(settings, found, more, 12, work, work / "new", {"w1 cat"})
 kept = len(fetched)
 # Further texts are labelled by the network that is kept.
 other, _ = teacher.labels(settings, found, [*more, "cat"], 12, work, work / "new", {"w1 cat"})
+# Words are read by it too, and what it has of them is kept.
+asked = settings, found, ["cat", "dog", "w1"], 12, work, work / "new"
+vectors, hidden = teacher.word_vectors(*asked)
+sys.modules["tensorflow"] = None
+again = teacher.word_vectors(*asked)
 print(json.dumps({
+    "lengths": np.linalg.norm(vectors, axis=1).tolist(), "shapes": [vectors.shape, hidden.shape],
+    "hidden": float(hidden.min()), "again": bool((again[0] == vectors).all()),
     "rows": said.rows[:, 0].tolist(), "figures": figures, "fetched": [once, kept, len(fetched)],
     "same": bool(np.allclose(other.shares[:-1], said.shares, atol=0.02)),
     "files": sorted(path.name.split("-")[0] for path in (work / "new").iterdir()),
@@ -227,8 +234,10 @@ def test_an_encoder_is_tuned_and_labels(tmp_path):
     # A text is a tweet if it is said to be one, whatever it says.
     assert found["rows"][160:] == [5, 1, 3]
     assert found["figures"] == {"name": 1.0, "tweet": 1.0, "labelled tweet": 1.0}
-    assert found["fetched"] == [1, 1, 2] and found["same"]
-    assert found["files"] == ["encoder", "labels", "labels"]
+    assert found["fetched"] == [1, 1, 3] and found["same"]
+    assert found["files"] == ["encoder", "labels", "labels", "words"]
+    assert found["shapes"] == [[3, 16], [3, 32]] and found["again"]
+    assert found["lengths"] == pytest.approx([1, 1, 1], abs=0.01) and found["hidden"] >= 0
 
 
 @pytest.mark.parametrize(
@@ -279,6 +288,9 @@ def test_the_command_labels_every_text(data, tmp_path, monkeypatch, capsys):
         return None, {"name": 0.25}
 
     monkeypatch.setattr(teacher, "labels", labels)
+    monkeypatch.setattr(teacher, "word_vectors", lambda *arguments: words_read.append(arguments))
+    monkeypatch.setattr(wordnet, "words", lambda cache: frozenset(["river"]))
+    words_read: list[tuple] = []
     output = tmp_path / "teacher"
     monkeypatch.setattr(variations, "pieces", lambda *arguments: [])
     monkeypatch.setattr(variations, "varied", lambda *arguments: [])
@@ -290,7 +302,8 @@ def test_the_command_labels_every_text(data, tmp_path, monkeypatch, capsys):
     assert n_answers == len(catalogue())
     said = capsys.readouterr().out.splitlines()
     assert said[0] == f"{len(found)} phrases and {len(more)} texts without emojis labelled"
-    assert said[1].split() == ["name", "validation", "hit@10", "25.0%"]
+    assert said[1] == "1 words read" and words_read[0][2] == ["river"]
+    assert said[2].split() == ["name", "validation", "hit@10", "25.0%"]
     # Emojis of Unicode 14 and later are not there.
     assert teacher.main(["--data", str(data), "--before", "14"]) == 0
     kept = sum(float(entry.version) < 14 for entry in catalogue())

@@ -423,30 +423,36 @@ def test_a_run_that_is_interrupted_goes_on_to_the_same_model(data, tmp_path, mon
     assert "other settings" in capsys.readouterr().err
 
 
-def test_a_run_begins_where_another_ended(tmp_path):
-    def model(units=8, seed=0):
-        settings = SQAMSettings(dimensions=8, vocabulary=3, lstm_units=units)
-        return SQAM(settings, np.zeros((3, 8), np.float32), np.eye(4, 16, dtype=np.float32), seed)
+def test_the_answers_side_begins_where_another_ended(tmp_path):
+    codes = np.eye(4, 16, dtype=np.float32)
 
-    def read(model):
-        return model.answer_vectors(np.eye(4, 16, dtype=np.float32))
+    def model(seed=0, **changes):
+        settings = SQAMSettings(dimensions=8, vocabulary=3, lstm_units=8, **changes)
+        return SQAM(settings, np.ones((3, 8), np.float32), codes, seed)
 
-    words = ["a", "b", "c"]
     first = model()
-    with pytest.raises(InputError, match="no run that has ended"):
-        begin(model(), words, tmp_path)
-    first.save_weights(tmp_path / checkpoints.BEST)
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "vocabulary.txt").write_text("a\nb\nc\n", encoding="utf-8")
-    second = model(seed=1)
-    assert not np.allclose(read(first), read(second), atol=0.01)
-    told = begin(second, words, tmp_path)
-    np.testing.assert_allclose(read(first), read(second), atol=1e-6)
+    with pytest.raises(InputError, match="holds no run"):
+        begin(model(), tmp_path)
+    kept = checkpoints.Checkpoints(
+        tmp_path, {"settings": {"model": dataclasses.asdict(first.settings)}}
+    )
+    kept.history.append({"mean": 1.0})
+    kept.keep(first, best=True)
+    # Another way of reading sentences does not matter, and stays as it began.
+    second, as_it_was = (model(seed=1, attention=False) for _ in range(2))
+    assert not np.allclose(first.answer_vectors(codes), second.answer_vectors(codes), atol=0.01)
+    told = begin(second, tmp_path)
+    np.testing.assert_allclose(first.answer_vectors(codes), second.answer_vectors(codes), atol=1e-6)
+    for mine, other in zip(second.lstm.get_weights(), as_it_was.lstm.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, other)
     assert told == results.sha256(tmp_path / checkpoints.BEST)
-    with pytest.raises(InputError, match="another vocabulary or layers of other shapes"):
-        begin(model(), ["a", "c", "b"], tmp_path)
-    with pytest.raises(InputError, match="another vocabulary or layers of other shapes"):
-        begin(model(units=4), words, tmp_path)
+    for changes in ({"space": 64}, {"shared_units": ()}):
+        with pytest.raises(InputError, match="layers of other shapes"):
+            begin(model(**changes), tmp_path)
+
+
+def saved_words(model):
+    return (model / "vocabulary.txt").read_text("utf-8").splitlines()
 
 
 @pytest.mark.slow
@@ -465,13 +471,21 @@ def test_a_run_with_a_teacher(data, tmp_path, monkeypatch):
         return teacher.likeliest(shares, settings.answers)
 
     texts = {"words": ["pizza", "sun"], "examples": ["the red sun", "zxcv"]}
+
+    def read(settings, found, words, *arguments):
+        told = np.random.default_rng(0)
+        read_words.append(list(words))
+        return [told.standard_normal((len(words), width), dtype=np.float32) for width in (16, 32)]
+
+    read_words: list[list[str]] = []
     monkeypatch.setattr(teacher, "_labelled", label)
+    monkeypatch.setattr(teacher, "word_vectors", read)
     monkeypatch.setattr(wordnet, "texts", lambda *arguments: texts)
     monkeypatch.setattr(wordnet, "words", lambda cache: frozenset(texts["words"]))
     model = SQAMSettings(dimensions=8, vocabulary=1500, lstm_units=8)
     settings = TrainSettings(
         model=model, glove=str(words), names=1500, epochs=1, made=100, labelled_tweets=20,
-        teacher=TeacherSettings(units=32),
+        teacher=TeacherSettings(units=32), teacher_vectors=True,
     )  # fmt: skip
     for seed in (0, 1):
         figures = train_sqam.train(
@@ -486,6 +500,11 @@ def test_a_run_with_a_teacher(data, tmp_path, monkeypatch):
         said = figures["teacher"]["validation hit@10"]
         assert set(said) >= {"name", "keyword", "sentence"} and said["sentence"] == 1
         assert figures["held-out"]["phrases"]["texts"] > 100
+    # It begins with what the teacher has of the words, in GloVe's order.
+    assert len(read_words) == 2 and read_words[0] == read_words[1]
+    assert saved_words(tmp_path / "model-0") == read_words[0][: settings.model.vocabulary]
+    hashed = json.loads((tmp_path / "model-0" / "config.json").read_text("utf-8"))["data"]
+    assert len(hashed["word vectors"]) == 64
     # Both seeds share one teacher, and the texts are labelled once.
     assert len(labelled) == 1 and {"the red sun", "zxcv"} <= set(labelled[0])
     (kept,) = (tmp_path / "teacher").iterdir()
