@@ -223,9 +223,11 @@ def test_an_older_run_goes_on():
     assert not {"lstm_layers", "embedding_tanh", "attend"} & set(identity(settings)["model"])
     deep = identity(settings_from("deepmoji", []))["model"]
     assert (deep["lstm_layers"], deep["embedding_tanh"], deep["attend"]) == (2, True, "all")
-    # All the rest is there.
+    # All the rest is there, but for what came later still and is not asked for.
     whole = dataclasses.asdict(settings_from("deepmoji", []))
+    assert whole.pop("teacher_vectors") is False
     assert identity(settings_from("deepmoji", [])) == whole
+    assert identity(settings_from("default", ["teacher_vectors=true"]))["teacher_vectors"] is True
 
 
 def test_the_training_takes_the_preset():
