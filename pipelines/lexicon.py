@@ -9,6 +9,9 @@ from sqam.text import tokenize
 
 CLITICS = frozenset(["n't", "'s", "'m", "'re", "'ve", "'ll", "'d"])
 
+NAMES = 10_000
+"""Of GloVe's words, most frequent first, how many are known even if they are names."""
+
 
 def worthwhile(
     words: Sequence[str], seen: Container[str], english: Container[str], names: int

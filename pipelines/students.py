@@ -196,8 +196,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "command": results.command("pipelines.students", argv),
                 "settings": dataclasses.asdict(settings),
                 "data": {
-                    "students": [results.sha256(f / "question.onnx") for f in arguments.models],
-                    "labels": results.sha256(file),
+                    **teacher.hashes(),
+                    "teacher's labels": results.sha256(arguments.teacher / file.name),
+                    "mixed labels": results.sha256(file),
+                    # Their words' vectors and config.json too: the latter has their data's hashes.
+                    "students": [results.hashes(sorted(f.iterdir())) for f in arguments.models],
                 },
                 "versions": results.versions(),
                 "validation": table,

@@ -26,7 +26,7 @@ from emoji_vae.errors import InputError
 from emoji_vae.files import replacing
 from pipelines import glove, minilm, phrases, sources, variations, wordnet
 from pipelines.evaluate import hits_in
-from pipelines.lexicon import worthwhile
+from pipelines.lexicon import NAMES, worthwhile
 from sqam.text import tokenize
 from sqam.vocabulary import count
 
@@ -392,7 +392,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--cache", type=Path, default=sources.CACHE, help="folder of downloaded packages")
     add("--glove", default="100d", help="word vectors, whose words are labelled")
     add("--before", type=float, help="leave out the emojis of this Unicode version and later")
-    add("--names", type=int, default=10_000, help="as train_sqam's setting (default: %(default)s)")
+    add("--names", type=int, default=NAMES, help="as train_sqam's setting (default: %(default)s)")
     add("--output", type=Path, default=FOLDER, help="folder of the labels and of words' vectors")
 
     def work() -> None:

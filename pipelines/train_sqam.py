@@ -34,7 +34,7 @@ from emoji_vae.settings import from_mapping
 from pipelines import glove, phrases, results, sources, teacher, views, wordnet
 from pipelines.checkpoints import BEST, LOG, Checkpoints
 from pipelines.evaluate import ahead, hits, places
-from pipelines.lexicon import combined, worthwhile
+from pipelines.lexicon import NAMES, combined, worthwhile
 from pipelines.teacher import Labels, TeacherSettings, target
 from sqam.encoder import quantize
 from sqam.export import compact, export
@@ -54,7 +54,7 @@ class TrainSettings:
     unseen: bool = True
     """Know words that no training text has, too. Not in 2017: where vectors are tuned, they stay as
     they were while the rest moves away, unless a teacher's texts hold nearly all of them."""
-    names: int = 10_000
+    names: int = NAMES
     """Of GloVe's words, most frequent first, those up to here are known even if they are names; the
     further ones only if training texts or WordNet have them."""
     epochs: int = 10

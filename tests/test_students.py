@@ -11,7 +11,7 @@ from emoji_vae.locations import asset
 from pipelines import glove, phrases, students, teacher
 from pipelines.phrases import Phrase
 from pipelines.students import StudentSettings, figures, mix, shares_of
-from pipelines.teacher import Labels, likeliest
+from pipelines.teacher import Labels, TeacherSettings, likeliest
 
 
 class Student:
@@ -80,7 +80,13 @@ def test_the_command_mixes_what_the_teacher_says_with_the_model_that_ships(
     shares = np.full((3, len(codes)), 1e-6)
     shares[:, dog] = 1.0
     said = likeliest(shares, 3)
-    monkeypatch.setattr(teacher, "labels", lambda *arguments: (said, {}))
+    name = teacher.labels_file(TeacherSettings(), found, ["my puppy"], len(codes))
+
+    def labels(*arguments):
+        teacher.keep(said, tmp_path / "teacher" / name)
+        return said, {}
+
+    monkeypatch.setattr(teacher, "labels", labels)
     output = tmp_path / "mixed"
     model = str(asset("models", "sqam"))
     (tmp_path / "teacher").mkdir()
@@ -96,6 +102,8 @@ def test_the_command_mixes_what_the_teacher_says_with_the_model_that_ships(
     np.testing.assert_allclose(mixed.shares.sum(axis=1), 1, rtol=1e-5)
     written = json.loads((output / "students.json").read_text("utf-8"))
     assert written["settings"]["share"] == 0.9 and len(written["data"]["students"]) == 2
+    assert {"question.onnx", "embedding.npy", "config.json"} <= set(written["data"]["students"][0])
+    assert written["data"]["teacher's labels"] != written["data"]["mixed labels"]
     of_sentence = written["validation"]["sentence"]
     assert [of_sentence[who]["hit@1"] for who in ("teacher", "students", "mixed")] == [
         0,
