@@ -60,6 +60,9 @@ class TeacherSettings:
         variations: of each sentence of the phrasebook's training part that are labelled.
         pieces: of each of these sentences that are labelled.
         answers: how many emojis of a label are kept, the likeliest.
+        senses: of a word or collocation that WordNet has, the most frequent ones, whose definitions
+            are read too.
+        defined: the definitions' share of what is said of such a text, from 0 to 1.
         seed: of the network and the order.
     """
 
@@ -81,6 +84,8 @@ class TeacherSettings:
     variations: int = 12
     pieces: int = 3
     answers: int = 24
+    senses: int = 3
+    defined: float = 0.35
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -91,6 +96,8 @@ class TeacherSettings:
             raise InputError("epochs must be at least 0, and the dropout from 0 to below 1")
         if not all(rate > 0 for rate in (self.learning_rate, self.encoder_rate, self.network_rate)):
             raise InputError("the rates must be above 0")
+        if self.senses < 1 or not 0 <= self.defined <= 1:
+            raise InputError("senses must be at least 1, and defined from 0 to 1")
 
 
 def hashes() -> dict[str, str]:
@@ -222,7 +229,9 @@ def labels(
 ) -> tuple[Labels, dict[str, float]]:
     """Train a teacher and let it label the phrases and further texts.
 
-    What it says is kept in the folder ``work``, since a training takes minutes.
+    What it says is kept in the folder ``work``, since a training takes minutes. Of a word it says
+    partly what it says of the word's definitions, see `TeacherSettings`: it knows many words that
+    it was never taught an emoji for by what they mean alone.
 
     Args:
         settings: of the teacher.
@@ -239,9 +248,13 @@ def labels(
     """
     file = work / labels_file(settings, found, more, n_answers, tweets)
     if not file.is_file():
-        kinds = _kinds(found, more, tweets)
-        said = _labelled(settings, found, [*(p.text for p in found), *more], kinds, n_answers,
-                         cache, work)  # fmt: skip
+        asked, kinds = [*(p.text for p in found), *more], _kinds(found, more, tweets)
+        if settings.defined:
+            plain = dataclasses.replace(settings, senses=1, defined=0.0)
+            alone, _ = labels(plain, found, more, n_answers, cache, work, tweets)
+            said = _defined(settings, found, alone, asked, kinds, n_answers, cache, work)
+        else:
+            said = _labelled(settings, found, asked, kinds, n_answers, cache, work)
         keep(said, file)
     with np.load(file, allow_pickle=False) as read:
         said = Labels(read["rows"], read["shares"])
@@ -299,6 +312,74 @@ def _labelled(
     return said
 
 
+class Read(NamedTuple):
+    """The definitions of those texts that WordNet has.
+
+    Attributes:
+        texts: of the definitions, see `wordnet.Sense`.
+        rows: int (n,), which text each belongs to.
+        shares: float32 (n,), of a text's definitions; they add up to 1.
+    """
+
+    texts: list[str]
+    rows: np.ndarray
+    shares: np.ndarray
+
+
+def definitions(asked: Sequence[str], cache: Path, senses: int) -> Read:
+    """Return the definitions of texts.
+
+    Args:
+        asked: the texts.
+        cache: folder of downloaded packages.
+        senses: of a text, at most.
+    """
+    known = wordnet.senses(cache, senses)
+    texts, rows, shares = [], [], []
+    for row, text in enumerate(asked):
+        for sense in known.get(text.lower(), ()):
+            texts.append(sense.text)
+            rows.append(row)
+            shares.append(sense.share)
+    return Read(texts, np.array(rows, np.int64), np.array(shares, np.float32))
+
+
+def _defined(
+    settings: TeacherSettings,
+    found: Sequence[phrases.Phrase],
+    alone: Labels,
+    asked: Sequence[str],
+    kinds: Sequence[str],
+    n_answers: int,
+    cache: Path,
+    work: Path,
+) -> Labels:
+    """Mix what is said of texts with what is said of their definitions."""
+    read = definitions(asked, cache, settings.senses)
+    if not read.texts:
+        return alone
+    of_kinds = [kinds[row] for row in read.rows]
+    told = _labelled(settings, found, read.texts, of_kinds, n_answers, cache, work)
+    # Of all answers, so a few texts at a time.
+    said = Labels(alone.rows.copy(), alone.shares.copy())
+    have = np.unique(read.rows)
+    for rows in np.array_split(have, -(-len(have) // _TOGETHER)):
+        place = np.searchsorted(rows, read.rows)
+        of_these = np.flatnonzero(np.isin(read.rows, rows))
+        every = np.zeros((len(rows), n_answers), np.float32)
+        np.put_along_axis(every, alone.rows[rows], (1 - settings.defined) * alone.shares[rows], 1)
+        np.add.at(
+            every,
+            (place[of_these, None], told.rows[of_these]),
+            settings.defined * read.shares[of_these, None] * told.shares[of_these],
+        )
+        said.rows[rows], said.shares[rows] = likeliest(every, alone.rows.shape[1])
+    return said
+
+
+_TOGETHER = 4096
+
+
 def _apart(lacking: str) -> None:
     """Raise InputError where PyTorch cannot be loaded any more."""
     if "tensorflow" in sys.modules:
@@ -317,21 +398,35 @@ def word_vectors(
 ) -> list[np.ndarray]:
     """Return what the teacher has of single words: its encoder's vectors and its hidden layer.
 
-    They are kept in the folder ``work``. For the arguments see `labels`.
+    They are partly those of the words' definitions, as `labels` are, and kept in the folder
+    ``work``. For the arguments see `labels`.
 
     Returns:
         float32 (len(words), width) and (len(words), units).
     """
-    key = _key(_network(settings), list(found), list(words), n_answers)
+    shown = dataclasses.replace(
+        _network(settings), senses=settings.senses, defined=settings.defined
+    )
+    key = _key(shown, list(found), list(words), n_answers)
     file = work / WORDS.replace("*", key)
     if not file.is_file():
         _apart(f"the teacher has not read these {len(words)} words yet")
         from pipelines import sentence_encoder
 
         pretrained, model = _tuned(settings, found, n_answers, cache, work)
-        ids = pretrained.ids(words, settings.tokens)
-        of_words = sentence_encoder.Texts(ids, marks([""] * len(words)))
-        vectors, hidden = sentence_encoder.read(model, of_words)
+
+        def read(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+            ids = pretrained.ids(texts, settings.tokens)
+            return sentence_encoder.read(model, sentence_encoder.Texts(ids, marks([""] * len(ids))))
+
+        both = read(words)
+        if settings.defined:
+            meant = definitions(words, cache, settings.senses)
+            for of_words, of_texts in zip(both, read(meant.texts), strict=True):
+                of_words[np.unique(meant.rows)] *= 1 - settings.defined
+                shares = settings.defined * meant.shares[:, np.newaxis]
+                np.add.at(of_words, meant.rows, shares * of_texts)
+        vectors, hidden = both
         with replacing(file) as opened:
             np.savez(opened, vectors=vectors.astype(np.float16), hidden=hidden.astype(np.float16))
     with np.load(file, allow_pickle=False) as kept:
@@ -339,8 +434,10 @@ def word_vectors(
 
 
 def _network(settings: TeacherSettings) -> TeacherSettings:
-    """Return the settings without what is labelled, and how much of it is kept."""
-    return dataclasses.replace(settings, words=0, collocations=0, variations=0, pieces=0, answers=1)
+    """Return the settings without what is labelled and read, and how much of it is kept."""
+    return dataclasses.replace(
+        settings, words=0, collocations=0, variations=0, pieces=0, answers=1, senses=1, defined=0.0
+    )
 
 
 def _tuned(

@@ -336,6 +336,8 @@ def identity(settings: TrainSettings) -> dict[str, Any]:
     found = dataclasses.asdict(settings)
     if not settings.teacher_vectors:
         del found["teacher_vectors"]
+    if not settings.teacher.defined:
+        del found["teacher"]["senses"], found["teacher"]["defined"]
     for name in _LATER:
         if found["model"][name] == getattr(SQAMSettings, name):
             del found["model"][name]
@@ -787,7 +789,8 @@ def changes_from(changes: Sequence[str], kind: Any) -> tuple[dict[str, Any], dic
     """
     training: dict[str, Any] = {}
     model: dict[str, Any] = {}
-    known = {field.name for field in dataclasses.fields(kind)} - {"model", "seed"}
+    # The teacher's labels are made beforehand, by a command that has settings of its own.
+    known = {field.name for field in dataclasses.fields(kind)} - {"model", "seed", "teacher"}
     for change in changes:
         name, equals, text = change.partition("=")
         try:

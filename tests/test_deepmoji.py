@@ -14,6 +14,7 @@ pytest.importorskip("keras", reason="needs the extra train")
 
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
+from pipelines.teacher import TeacherSettings
 from pipelines.train_sqam import TrainSettings, identity, settings_from
 from sqam.encoder import Encoder, quantize
 from sqam.export import TOLERANCE, compact, export, restore
@@ -228,6 +229,10 @@ def test_an_older_run_goes_on():
     assert whole.pop("teacher_vectors") is False
     assert identity(settings_from("deepmoji", [])) == whole
     assert identity(settings_from("default", ["teacher_vectors=true"]))["teacher_vectors"] is True
+    assert whole["teacher"]["defined"] > 0
+    alone = dataclasses.replace(settings, teacher=TeacherSettings(defined=0.0))
+    found = identity(alone)["teacher"]
+    assert not {"senses", "defined"} & set(found) and found["answers"] == 24
 
 
 def test_the_training_takes_the_preset():

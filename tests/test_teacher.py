@@ -15,6 +15,7 @@ from emoji_vae.errors import InputError
 from pipelines import glove, phrases, teacher, variations, wordnet
 from pipelines.phrases import Phrase
 from pipelines.teacher import TeacherSettings, likeliest, target
+from pipelines.wordnet import Sense
 
 
 def test_target_by_hand():
@@ -96,7 +97,7 @@ def test_unlabelled_leaves_out_what_measures(tmp_path, monkeypatch):
 
 
 N_ANSWERS = 12
-SMALL = TeacherSettings(answers=5)
+SMALL = TeacherSettings(answers=5, defined=0.0)
 PHRASES = [
     Phrase("cat", (3,), "name", "train"),
     Phrase("dog", (2, 1), "tweet", "validation"),
@@ -140,6 +141,66 @@ def test_labels_are_made_once_and_kept(tmp_path, monkeypatch):
     assert len(list(work.iterdir())) == 5
 
 
+def test_definitions_of_what_wordnet_has(tmp_path, monkeypatch):
+    senses = {
+        "cat": [Sense("cat: feline", 0.75), Sense("cat: whip", 0.25)],
+        "ice cream": [Sense("cold", 1.0)],
+    }
+    asked = []
+
+    def told(*arguments):
+        asked.append(arguments)
+        return senses
+
+    monkeypatch.setattr(wordnet, "senses", told)
+    read = teacher.definitions(["Ice cream", "a cat", "CAT", "dog"], tmp_path, 2)
+    assert read.texts == ["cold", "cat: feline", "cat: whip"] and asked == [(tmp_path, 2)]
+    assert read.rows.tolist() == [0, 2, 2] and read.shares.tolist() == [1.0, 0.75, 0.25]
+    none = teacher.definitions(["a cat"], tmp_path, 2)
+    assert none.texts == [] and none.rows.shape == none.shares.shape == (0,)
+
+
+def test_labels_with_definitions_by_hand(tmp_path, monkeypatch):
+    said = {"cat": (3, 1), "dog": (2, 0), "cow": (4, 0), "owl": (9, 0), "a": (7, 8),
+            "cat: feline": (3, 5), "cat: whip": (6, 0)}  # fmt: skip
+    asked = []
+
+    def labelled(settings, found, texts, kinds, n_answers, cache, work):
+        asked.append((settings.defined, list(texts), list(kinds)))
+        work.mkdir(exist_ok=True)
+        rows = np.array([said[text] for text in texts], np.int32)
+        return teacher.Labels(rows, np.tile(np.array([0.75, 0.25], np.float32), (len(rows), 1)))
+
+    monkeypatch.setattr(teacher, "_labelled", labelled)
+    monkeypatch.setattr(teacher, "_TOGETHER", 1)  # a text at a time
+    senses = {
+        "cat": [Sense("cat: feline", 0.75), Sense("cat: whip", 0.25)],
+        "owl": [Sense("cat: whip", 1.0)],
+    }
+    monkeypatch.setattr(wordnet, "senses", lambda *arguments: senses)
+    settings = TeacherSettings(answers=2, defined=0.4)
+    found, _ = teacher.labels(settings, PHRASES, ["a"], N_ANSWERS, tmp_path, tmp_path / "work")
+    texts = ["cat", "dog", "cow", "owl", "a"]
+    kinds = ["name", "tweet", "name", "name", ""]
+    # The definitions are asked for as what the word is: a name each.
+    more = ["cat: feline", "cat: whip", "cat: whip"]
+    assert asked == [(0.0, texts, kinds), (0.4, more, ["name"] * 3)]
+    # The cat: 3 has 0.6 * 0.75 + 0.4 * 0.75 * 0.75 = 0.675, 1 has 0.15, 6 0.4 * 0.25 * 0.75 = 0.075
+    # and 5 as much. The owl: 9 has 0.45, 6 has 0.3 and 0 0.15 + 0.1. The best two are kept.
+    assert found.rows.tolist() == [[3, 1], [2, 0], [4, 0], [9, 6], [7, 8]]
+    assert found.shares[[0, 3]] == pytest.approx(
+        np.array([[0.675 / 0.825, 0.15 / 0.825], [0.6, 0.4]])
+    )
+    assert found.shares[[1, 2, 4]] == pytest.approx(np.tile([0.75, 0.25], (3, 1)))
+    again, _ = teacher.labels(settings, PHRASES, ["a"], N_ANSWERS, tmp_path, tmp_path / "work")
+    np.testing.assert_array_equal(again.rows, found.rows)
+    assert len(asked) == 2
+    # Where WordNet has none of the texts, they are labelled alone.
+    monkeypatch.setattr(wordnet, "senses", lambda *arguments: {})
+    alone, _ = teacher.labels(settings, PHRASES, ["a"], N_ANSWERS, tmp_path, tmp_path / "other")
+    assert alone.rows.tolist() == [list(said[text]) for text in texts]
+
+
 def test_labels_want_a_process_without_tensorflow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", sys)
     with pytest.raises(InputError, match=r"these 5 texts yet; run first: python -m pipelines\.t"):
@@ -148,12 +209,12 @@ def test_labels_want_a_process_without_tensorflow(tmp_path, monkeypatch):
 
 
 TUNED = """
-import json, sys
+import dataclasses, json, sys
 from pathlib import Path
 import numpy as np
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
-from pipelines import minilm, sentence_encoder, teacher
+from pipelines import minilm, sentence_encoder, teacher, wordnet
 from pipelines.phrases import Phrase
 
 work = Path(sys.argv[1])
@@ -193,6 +254,7 @@ more = ["w1 cat", "dog w2 w3", "cat w4 w5 w6"]
 settings = teacher.TeacherSettings(
     units=32, epochs=8, together=8, batch=16, together_batch=8, learning_rate=0.01,
     encoder_rate=0.003, network_rate=0.003, dropout=0.0, answers=4, labelled_tweets=0.5,
+    defined=0.0,
 )
 said, figures = teacher.labels(settings, found, more, 12, work, work / "new", {"w1 cat"})
 once = len(fetched)
@@ -203,10 +265,18 @@ other, _ = teacher.labels(settings, found, [*more, "cat"], 12, work, work / "new
 # Words are read by it too, and what it has of them is kept.
 asked = settings, found, ["cat", "dog", "w1"], 12, work, work / "new"
 vectors, hidden = teacher.word_vectors(*asked)
+# "w1" is partly what its definitions are.
+wordnet.senses = lambda cache, most: {"w1": [wordnet.Sense("w2", 0.75), wordnet.Sense("cat", 0.25)]}
+partly = dataclasses.replace(settings, defined=0.5)
+meant, _ = teacher.word_vectors(partly, *asked[1:])
+apart, _ = teacher.word_vectors(settings, asked[1], ["w2", "cat"], *asked[3:])
+expected = 0.5 * vectors[2] + 0.375 * apart[0] + 0.125 * apart[1]
 sys.modules["tensorflow"] = None
 again = teacher.word_vectors(*asked)
 print(json.dumps({
     "lengths": np.linalg.norm(vectors, axis=1).tolist(), "shapes": [vectors.shape, hidden.shape],
+    "apart": float(np.abs(meant[2] - expected).max()), "far": float(np.abs(meant - vectors).max()),
+    "others": bool((meant[:2] == vectors[:2]).all()),
     "hidden": float(hidden.min()), "again": bool((again[0] == vectors).all()),
     "rows": said.rows[:, 0].tolist(), "figures": figures, "fetched": [once, kept, len(fetched)],
     "same": bool(np.allclose(other.shares[:-1], said.shares, atol=0.02)),
@@ -234,8 +304,9 @@ def test_an_encoder_is_tuned_and_labels(tmp_path):
     # A text is a tweet if it is said to be one, whatever it says.
     assert found["rows"][160:] == [5, 1, 3]
     assert found["figures"] == {"name": 1.0, "tweet": 1.0, "labelled tweet": 1.0}
-    assert found["fetched"] == [1, 1, 3] and found["same"]
-    assert found["files"] == ["encoder", "labels", "labels", "words"]
+    assert found["fetched"] == [1, 1, 5] and found["same"]
+    assert found["files"] == ["encoder", "labels", "labels", "words", "words", "words"]
+    assert found["others"] and found["apart"] < 0.01 < found["far"]
     assert found["shapes"] == [[3, 16], [3, 32]] and found["again"]
     assert found["lengths"] == pytest.approx([1, 1, 1], abs=0.01) and found["hidden"] >= 0
 
@@ -250,6 +321,9 @@ def test_an_encoder_is_tuned_and_labels(tmp_path):
         {"tokens": 2},
         {"batch": 0},
         {"answers": 0},
+        {"senses": 0},
+        {"defined": -0.1},
+        {"defined": 1.5},
         {"learning_rate": 0.0},
         {"learning_rate": float("nan")},
         {"encoder_rate": 0.0},

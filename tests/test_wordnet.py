@@ -7,6 +7,7 @@ import pytest
 
 from emoji_vae.errors import InputError
 from pipelines import sources, wordnet
+from pipelines.wordnet import Sense
 
 LICENCE = '  1 This software is being provided to you, "the licensee of all this", by  \n'
 EIGHTEEN = "one two three four five six seven eight nine ten " + "more " * 7 + "words"
@@ -26,6 +27,15 @@ FILES = {
     "00000002 00 s 01 out_of_print(p) 0 000 | no longer sold  \n",
     "adv": "00000001 02 r 02 run 0 rarely_so 0 000 | now; \"we met at the caf\xe9;\"  \n",
 }  # fmt: skip
+SENSES = """\
+cream%1:13:00:: 00000002 1 7
+cream%2:30:00:: 00000001 1 0
+ice_cream%1:13:00:: 00000002 1 2
+ox%1:05:00:: 00000002 1 0
+ox%1:05:01:: 00000001 2 0
+ox%2:05:01:: 00000001 1 1
+galore%5:00:00:abundant:00 00000001 1 0
+"""
 WORDS = {
     "alfa", "papa", "golf", "paris", "ox", "cucumber", "mp3", "run", "galore", "cream", "letters",
 }  # fmt: skip
@@ -38,9 +48,10 @@ FREQUENT = {
 def archive(tmp_path, monkeypatch):
     path = tmp_path / "wordnet.tgz"
     with tarfile.open(path, "w:gz") as tar:
-        for part, text in {**FILES, "sense": "no data"}.items():
+        named = {f"data.{part}": text for part, text in FILES.items()}
+        for name, text in {**named, "data.sense": "no data", "index.sense": SENSES}.items():
             content = text.encode("latin-1")
-            entry = tarfile.TarInfo(f"package/dict/data.{part}")
+            entry = tarfile.TarInfo(f"package/dict/{name}")
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
     monkeypatch.setattr(sources, "fetch", lambda name, cache: {("wordnet", tmp_path): path}[
@@ -77,6 +88,26 @@ def test_examples(archive, tmp_path):
         "ice cream for all", EIGHTEEN, "run to me", "there was whiskey galore",
         "we met at the caf\xe9",
     ]  # fmt: skip
+
+
+def test_senses(archive, tmp_path):
+    found = wordnet.senses(tmp_path, 2)
+    assert set(found) == {"cream", "ice cream", "ox", "galore"}
+    # Counted 7 times and never: 8 and 1 of 9. The definition ends where the examples begin.
+    assert found["cream"] == [
+        Sense("cream, ice cream, paris, ox: cold", 8 / 9),
+        Sense("cream, run: move fast", 1 / 9),
+    ]
+    assert found["ice cream"] == [Sense("ice cream, paris, ox: cold", 1.0)]
+    # The verb was counted once, the nouns never: the first of these is told, and the second is not.
+    # Three of its fellows are told.
+    assert found["ox"] == [
+        Sense("ox, run, cream: move fast", 2 / 3),
+        Sense("ox, ice cream, paris: cold", 1 / 3),
+    ]
+    assert found["galore"] == [Sense("galore, abounding: existing in abundance", 1.0)]
+    third = wordnet.senses(tmp_path, 3)["ox"][2]
+    assert third == Sense("ox, alfa, bravo, charlie: letters", 1 / 4)
 
 
 def test_a_damaged_archive_is_an_input_error(archive, tmp_path):
