@@ -40,14 +40,8 @@ from pipelines.results_page import shown
 from pipelines.tweeteval import not_in_train
 from sqam.classifier import Classifier, best_thresholds, indicators, measured, probabilities
 from sqam.encoder import Encoder
-from sqam.finetune import (
-    STRATEGIES,
-    FineTuneSettings,
-    best_layer,
-    calibrated,
-    finetune,
-    widen,
-)
+from sqam.finetune import STRATEGIES, FineTuneSettings, finetune, widen
+from sqam.last_layer import best_layer, calibrated
 
 FOLDER = "deepmoji"
 """Where the sets lie among the data."""

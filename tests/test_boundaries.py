@@ -25,7 +25,10 @@ MAY_IMPORT = {
 }
 KERAS = {"keras", "tensorflow", "tf2onnx", "jax", "torch"}
 # They define, tune and export the Keras networks, and are imported by pipelines alone.
-TRAINING = {"emoji_vae/model.py", "sqam/model.py", "sqam/export.py", "sqam/finetune.py"}
+TRAINING = {
+    "emoji_vae/model.py", "sqam/model.py", "sqam/export.py", "sqam/finetune.py",
+    "sqam/thawing.py", "sqam/last_layer.py",
+}  # fmt: skip
 # They bring what the extra "serve" does, and are imported by the sub-command `serve` alone.
 SERVER = "sqam/server/"
 SERVE = {"starlette", "pydantic", "pydantic_core", "uvicorn", "python_multipart"}

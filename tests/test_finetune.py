@@ -20,7 +20,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
 
 from emoji_vae.errors import InputError
-from sqam import finetune as module
+from sqam import last_layer, thawing
 from sqam.classifier import (
     THRESHOLDS,
     Classifier,
@@ -32,8 +32,9 @@ from sqam.classifier import (
     probabilities,
 )
 from sqam.encoder import Encoder
-from sqam.finetune import FineTuneSettings, TextClassifier, finetune, widen
+from sqam.finetune import STRATEGIES, FineTuneSettings, TextClassifier, finetune, widen
 from sqam.model import SQAM
+from sqam.task import _aside, _weights, task_of
 from sqam.text import pad, tokenize
 
 # Of these ten words "not" alone decides.
@@ -59,14 +60,14 @@ def made(encoder):
     """Return the classifiers of all strategies, each trained once."""
     return {
         strategy: finetune(encoder, TEXTS, LABELS, strategy, settings=QUICK)
-        for strategy in module.STRATEGIES
+        for strategy in STRATEGIES
     }
 
 
 # What is learnt.
 
 
-@pytest.mark.parametrize("strategy", module.STRATEGIES)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_learns(made, strategy):
     one = made[strategy]
     assert one.classes == ["down", "up"] and not one.multi_label
@@ -93,9 +94,9 @@ def test_what_each_strategy_trains(made, encoder):
 
 
 def test_a_step_trains_its_layer_alone(encoder):
-    task = module._task(TEXTS, LABELS, None, None, None, QUICK, 0)
+    task = task_of(TEXTS, LABELS, None, None, None, QUICK.validation, 0)
     trainer, network = trainer_of(encoder, task)
-    for step in module._steps(network, "chain-thaw", QUICK)[:-1]:
+    for step in thawing._steps(network, "chain-thaw", QUICK)[:-1]:
         before = {layer.name: layer.get_weights() for layer in network.in_order()}
         # Without a validation loss it keeps what it comes to.
         trainer.loss = lambda: None
@@ -108,21 +109,21 @@ def test_a_step_trains_its_layer_alone(encoder):
 def trainer_of(encoder, task, settings=QUICK):
     """Return a trainer and its network, which begins as the chain-thaw does."""
     ids, held = encoder.ids(task.texts), encoder.ids(task.held)
-    model, encoder = module._begun(encoder, "full", settings, 0)
+    model, encoder = thawing._begun(encoder, "full", settings, 0)
     known = np.ones(len(ids), dtype=bool)
-    mean, scale = module._spreads(encoder, ids, known, settings.places)
-    head, strength = module._fitted(encoder, ids, held, task, settings, mean, scale)
-    network = module._Network(model, encoder.table * encoder.scales, head, settings, 0)
+    mean, scale = last_layer.spreads(encoder, ids, known, settings.places)
+    head, strength = last_layer.fitted(encoder, ids, held, task, settings, mean, scale)
+    network = thawing._Network(model, encoder.table * encoder.scales, head, settings, 0)
     rows = np.arange(len(ids))
     tokens, others = pad(ids, 7), pad(held, 7)
-    return module._Trainer(network, task, settings, tokens, others, rows, strength), network
+    return thawing._Trainer(network, task, settings, tokens, others, rows, strength), network
 
 
 @pytest.mark.parametrize("kind", ["two", "three", "both"])
 def test_the_fitted_layer_is_the_optimum_of_what_is_trained(encoder, kind):
     labels = {"two": LABELS, "three": [i % 3 for i in range(40)], "both": BOTH}[kind]
     settings = dataclasses.replace(QUICK, dropout=0.0, strengths=(3.0,))
-    task = module._task(TEXTS, labels, None, None, "balanced", settings, 0)
+    task = task_of(TEXTS, labels, None, None, "balanced", settings.validation, 0)
     trainer, network = trainer_of(encoder, task, settings)
     tokens, targets = trainer._tokens, trainer._targets
 
@@ -141,7 +142,7 @@ def test_the_fitted_layer_is_the_optimum_of_what_is_trained(encoder, kind):
 
 
 def test_keras_and_the_classifier_agree(encoder):
-    task = module._task(TEXTS, LABELS, None, None, None, QUICK, 0)
+    task = task_of(TEXTS, LABELS, None, None, None, QUICK.validation, 0)
     _, network = trainer_of(encoder, task)
     head = Head(
         np.asarray(network.mean), np.asarray(network.scale), *network.last.get_weights()
@@ -225,7 +226,7 @@ def test_a_longer_text_is_read_up_to_the_tokens_of_the_task(encoder):
 
 
 def test_it_stops_and_keeps_the_best(encoder):
-    task = module._task(TEXTS, LABELS, None, None, None, QUICK, 0)
+    task = task_of(TEXTS, LABELS, None, None, None, QUICK.validation, 0)
     settings = dataclasses.replace(QUICK, patience=2)
     trainer, network = trainer_of(encoder, task, settings)
     # Before, and after each epoch: the second is the best, and two that are none end it.
@@ -238,14 +239,14 @@ def test_it_stops_and_keeps_the_best(encoder):
 
     trainer.loss = loss
     bar: list[int] = []
-    step = module._steps(network, "full", settings)[0]
+    step = thawing._steps(network, "full", settings)[0]
     assert trainer._run(step, [0], bar.append) == 2
     np.testing.assert_array_equal(network.words.get_weights()[0], seen[2])
     assert len(seen) == 5 and sum(bar) == step.epochs
 
 
 def test_weights_of_several_runs_are_averaged(encoder):
-    task = module._task(TEXTS, LABELS, None, None, None, QUICK, 0)
+    task = task_of(TEXTS, LABELS, None, None, None, QUICK.validation, 0)
     trainer, network = trainer_of(encoder, task)
     trainer.loss = lambda: None
     ran = []
@@ -256,7 +257,7 @@ def test_weights_of_several_runs_are_averaged(encoder):
         return 1
 
     trainer._run = run
-    step = module._Step("all", network.in_order(), 1, 0.1, runs=3)
+    step = thawing._Step("all", network.in_order(), 1, 0.1, runs=3)
     assert trainer.make(step, [5, 0], print)["epochs"] == [1, 1, 1]
     assert ran == [[5, 0, 0], [5, 0, 1], [5, 0, 2]]
     assert all((w == 10.0).all() for w in trainer._weights())  # of 0, 10 and 20
@@ -269,7 +270,7 @@ def test_an_interrupted_training_goes_on(encoder, made, tmp_path, monkeypatch):
         return finetune(encoder, TEXTS, LABELS, "chain-thaw", settings=QUICK, folder=folder)
 
     calls = []
-    true = module._Trainer.make
+    true = thawing._Trainer.make
 
     def make(self, step, seed, progress):
         calls.append(step.name)
@@ -277,7 +278,7 @@ def test_an_interrupted_training_goes_on(encoder, made, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return true(self, step, seed, progress)
 
-    monkeypatch.setattr(module._Trainer, "make", make)
+    monkeypatch.setattr(thawing._Trainer, "make", make)
     with pytest.raises(KeyboardInterrupt):
         tuned()
     assert sorted(path.name for path in folder.iterdir()) == ["log.json", "weights-2.npz"]
@@ -482,27 +483,27 @@ def test_the_scale_that_fits():
     # 3/4, so that s = log(3) / 2 = 0.55, and it is -(3 log(3/4) + log(1/4)) / 4 = 0.562.
     logits = np.array([[0.0, 2.0], [0.0, 2.0], [2.0, 0.0], [2.0, 0.0]]) / 2 * 2
     correct = np.array([[0, 1], [0, 1], [1, 0], [0, 1]])
-    scale, loss = module.calibrated(logits, correct, False)
+    scale, loss = last_layer.calibrated(logits, correct, False)
     assert scale == pytest.approx(0.55, abs=0.04) and loss == pytest.approx(0.562, abs=0.002)
     # Of several labels: both classes of one text at even odds cost log(2) each.
     zeros = np.zeros((1, 2))
-    assert module._losses(zeros, np.array([[1, 0]]), True) == pytest.approx(2 * np.log(2))
+    assert last_layer._losses(zeros, np.array([[1, 0]]), True) == pytest.approx(2 * np.log(2))
 
 
 def test_weights_by_hand():
     correct = np.array([[1, 0], [1, 0], [1, 0], [0, 1]], dtype=np.float32)
     names = ["a", "b"]
-    balanced = module._weights(correct, names, False, "balanced")
+    balanced = _weights(correct, names, False, "balanced")
     # Three of four are a: 1 / (2 * 3/4) = 2/3 each; the one b: 2. That is 4 in all.
     np.testing.assert_allclose(balanced, [[2 / 3] * 2] * 3 + [[2.0] * 2], rtol=1e-6)
-    given_ones = module._weights(correct, names, False, {"b": 5})
+    given_ones = _weights(correct, names, False, {"b": 5})
     np.testing.assert_allclose(given_ones, [[1, 1]] * 3 + [[5, 5]])
-    both = module._weights(correct, names, True, "balanced")
+    both = _weights(correct, names, True, "balanced")
     # Class a: ones 1 / (2 * 3/4), zeros 1 / (2 * 1/4); class b the other way round.
     np.testing.assert_allclose(both, [[2 / 3, 2 / 3]] * 3 + [[2.0, 2.0]], rtol=1e-6)
-    ones = module._weights(correct, names, True, {"a": 3})
+    ones = _weights(correct, names, True, {"a": 3})
     np.testing.assert_allclose(ones, [[3, 1]] * 3 + [[1, 1]])
-    assert (module._weights(correct, names, False, None) == 1).all()
+    assert (_weights(correct, names, False, None) == 1).all()
 
 
 def test_a_class_that_counts_more_is_found_more_often(encoder):
@@ -518,11 +519,11 @@ def test_a_class_that_counts_more_is_found_more_often(encoder):
 
 def test_validation_texts_are_drawn_of_each_class():
     correct = np.eye(3, dtype=np.float32)[[0] * 10 + [1] * 5 + [2]]
-    aside = module._aside(correct, 0.4, False, seed=0)
+    aside = _aside(correct, 0.4, False, seed=0)
     # Four of ten, two of five, and never the only one.
     assert correct[aside].sum(axis=0).tolist() == [4, 2, 0]
-    assert not np.array_equal(aside, module._aside(correct, 0.4, False, seed=1))
-    assert module._aside(correct, 0.25, True, seed=0).sum() == 4
+    assert not np.array_equal(aside, _aside(correct, 0.4, False, seed=1))
+    assert _aside(correct, 0.25, True, seed=0).sum() == 4
 
 
 # Bad input.
