@@ -61,6 +61,7 @@ from pipelines.airline_tweets import (
     read,
 )
 from pipelines.evaluate import best, quality
+from pipelines.lexicon import carried
 from pipelines.train_sqam import Examples, TrainSettings, packed, scores, vocabulary_of
 from sqam.encoder import FORMAT
 from sqam.export import TOLERANCE, restore
@@ -349,7 +350,8 @@ def vocabulary(
 def start_from(model: SQAM, folder: Path, words: Sequence[str]) -> None:
     """Set a model's layers and the vectors of words that both know to those of an exported one.
 
-    Where its word vectors are longer, what is beyond the other's stays and starts with no say.
+    The vectors of other words are brought to the exported model's space, see `carried`. Where word
+    vectors are longer than its, what is beyond stays and starts with no say.
 
     Args:
         model: is changed.
@@ -383,9 +385,12 @@ def start_from(model: SQAM, folder: Path, words: Sequence[str]) -> None:
     model.code_mean.assign(shipped.code_mean)
     model.code_spread.assign(shipped.code_spread)
     (vectors,), (others,) = model.embedding.get_weights(), shipped.embedding.get_weights()
-    for row, word in enumerate(words, start=1):
-        if word in known:
-            vectors[row, : others.shape[1]] = others[known[word], : vectors.shape[1]]
+    rows = np.array([known.get(word, 0) for word in words])
+    size = others.shape[1]
+    both = rows > 0
+    begun, trained = vectors[1:, :size], others[rows, : vectors.shape[1]]
+    begun[~both] = carried(begun[~both], begun[both], trained[both])
+    begun[both] = trained[both]
     model.embedding.set_weights([vectors])
 
 

@@ -1,4 +1,4 @@
-"""Let a trained model know the frequent words of new data, with vectors that begin at GloVe's.
+"""Let a trained model know the frequent words of new data, by what GloVe has of them.
 
     python -m pipelines.extend_vocabulary tweets.txt --output build/extended
     python -m pipelines.extend_vocabulary reviews.csv --column body --at-most 500 --output build/x
@@ -19,6 +19,7 @@ from emoji_vae.command import Parser, positive, run
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
 from pipelines import glove, sources
+from pipelines.lexicon import carried
 from sqam.encoder import Encoder
 from sqam.reading import Source
 from sqam.vocabulary import ExtendSettings, extend, new_words
@@ -32,8 +33,9 @@ def placed(
 ) -> dict[str, np.ndarray]:
     """Return vectors for those of the words that GloVe has.
 
-    Training has moved a model's vectors away from GloVe's, so a new word's vector is GloVe's, moved
-    as those of the known words were that are nearest to it by the cosine: their mean.
+    A model's vectors are not GloVe's, so a new word begins at the mean of those known words that
+    are nearest to it by GloVe's cosine. By how much it differs from these in GloVe it differs from
+    them here, as far as the linear map tells that fits all known words best.
 
     Args:
         encoder: the trained model.
@@ -58,16 +60,17 @@ def placed(
         raise InputError("GloVe has no word of the model; give another --glove")
     theirs = pretrained.vectors[[place[encoder.vocabulary.words[row]] for row in common]]
     at = np.array(common) + 1  # row 0 is padding
-    moved = encoder.table[at] * encoder.scales[at] - theirs
+    ours = encoder.table[at] * encoder.scales[at]
+    apart = ours - carried(theirs, theirs, ours)
     lengths = np.linalg.norm(theirs, axis=1) + 1e-9
+    new = [word for word in words if word in place]
+    vectors = pretrained.vectors[[place[word] for word in new]]
     found = {}
-    for word in words:
-        if word in place:
-            vector = pretrained.vectors[place[word]]
-            # The word's own length is the same for all of them.
-            cosines = theirs @ vector / lengths
-            nearest = np.argsort(-cosines, kind="stable")[:NEAREST]
-            found[word] = (vector + moved[nearest].mean(axis=0)).astype(np.float32)
+    for word, vector, there in zip(new, vectors, carried(vectors, theirs, ours), strict=True):
+        # The word's own length is the same for all of them.
+        cosines = theirs @ vector / lengths
+        nearest = np.argsort(-cosines, kind="stable")[:NEAREST]
+        found[word] = there + apart[nearest].mean(axis=0)
     return found
 
 

@@ -52,3 +52,20 @@ def combined(first: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
     every = np.hstack([side / np.sqrt((side**2).sum(axis=1).mean()) for side in sides])
     found = PCA(first.shape[1], svd_solver="covariance_eigh").fit_transform(every)
     return (found / found.std() * first.std()).astype(np.float32)
+
+
+def carried(vectors: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return vectors of one space in another, by the linear map that fits known ones best.
+
+    Best in least squares; of several such maps the smallest.
+
+    Args:
+        vectors: float (m, d), in the first space.
+        first: float (n, d), known vectors there.
+        second: float (n, k), the same in the second space.
+
+    Returns:
+        float32 (m, k).
+    """
+    linear_map, *_ = np.linalg.lstsq(first, second, rcond=None)
+    return (vectors @ linear_map).astype(np.float32)

@@ -14,18 +14,39 @@ def encoder(tiny):
     return Encoder.load(tiny["folder"])
 
 
-def test_a_new_word_moves_as_its_neighbours_did(encoder, monkeypatch):
-    # GloVe has "love" and "pizza" at right angles, and "sushi" nearer to "pizza". Of one nearest
-    # word, it is GloVe's "sushi" plus how far training moved "pizza"; of two, plus the mean.
+def test_a_new_word_is_placed_by_hand(encoder):
+    # GloVe has "love" and "pizza" at right angles, and "sushi" is once the one and 3/2 the other.
     known = {"love": [1, 0, 0, 0, 0, 0], "pizza": [0, 2, 0, 0, 0, 0], "sushi": [1, 3, 0, 0, 0, 0]}
     pretrained = glove.Glove(list(known), np.array(list(known.values()), dtype="float32"))
     vectors = np.array(encoder.table) * encoder.scales
-    moved = {w: vectors[WORDS.index(w) + 1] - known[w] for w in ("love", "pizza")}
-    for nearest, expected in ((1, moved["pizza"]), (2, (moved["pizza"] + moved["love"]) / 2)):
-        monkeypatch.setattr(extend_vocabulary, "NEAREST", nearest)
-        found = extend_vocabulary.placed(encoder, ["sushi", "zen"], pretrained)
-        assert list(found) == ["sushi"] and found["sushi"].dtype == np.float32
-        np.testing.assert_allclose(found["sushi"], known["sushi"] + expected, atol=1e-5)
+    love, pizza = (vectors[WORDS.index(word) + 1] for word in ("love", "pizza"))
+    found = extend_vocabulary.placed(encoder, ["sushi", "zen"], pretrained)
+    assert list(found) == ["sushi"] and found["sushi"].dtype == np.float32
+    np.testing.assert_allclose(found["sushi"], love + 1.5 * pizza, atol=1e-5)
+
+
+def test_a_new_word_moves_as_its_neighbours_did(encoder, monkeypatch):
+    # One number a word that tells them apart: the best map from GloVe's 1 and -1 to the model's
+    # vectors is half their difference, which leaves both of them half their sum away.
+    known = {"love": [1, 0, 0, 0, 0, 0], "pizza": [-1, 0, 0, 0, 0, 0], "sushi": [-3, 0, 0, 0, 0, 0]}
+    pretrained = glove.Glove(list(known), np.array(list(known.values()), dtype="float32"))
+    vectors = np.array(encoder.table) * encoder.scales
+    love, pizza = (vectors[WORDS.index(word) + 1] for word in ("love", "pizza"))
+    monkeypatch.setattr(extend_vocabulary, "NEAREST", 1)
+    found = extend_vocabulary.placed(encoder, ["sushi"], pretrained)["sushi"]
+    np.testing.assert_allclose(found, -3 * (love - pizza) / 2 + (love + pizza) / 2, atol=1e-5)
+
+
+def test_vectors_in_another_basis(encoder):
+    # GloVe's are the model's, turned: a new word's are turned back.
+    rng = np.random.default_rng(0)
+    turn, _ = np.linalg.qr(rng.standard_normal((6, 6)))
+    vectors = (np.array(encoder.table) * encoder.scales)[1:]
+    new = rng.standard_normal(6)
+    turned = np.concatenate([vectors @ turn, [new @ turn]]).astype("float32")
+    pretrained = glove.Glove([*WORDS, "sushi"], turned)
+    found = extend_vocabulary.placed(encoder, ["sushi"], pretrained)["sushi"]
+    np.testing.assert_allclose(found, new, atol=1e-4)
 
 
 def test_glove_of_another_kind(encoder):
@@ -47,9 +68,8 @@ def test_the_command(tiny, tmp_path, capsys):
     assert "2 more words, 1 of them GloVe's: sushi ramen\n" in capsys.readouterr().out
     encoder = Encoder.load(tmp_path / "out")
     assert encoder.vocabulary.words == [*WORDS, "sushi", "ramen"]
-    # One known word beside "sushi" in GloVe: GloVe's vector, moved as "love" was.
-    love = encoder.table[WORDS.index("love") + 1] * encoder.scales[WORDS.index("love") + 1]
-    expected = np.array([1, 1, 0, 0, 0, 0]) + love - np.array([1, 0, 0, 0, 0, 0])
+    # One known word says nothing of the second number: all of "sushi" is as "love" is.
+    expected = encoder.table[WORDS.index("love") + 1] * encoder.scales[WORDS.index("love") + 1]
     found = encoder.table[11] * encoder.scales[11]
     np.testing.assert_allclose(found, expected, atol=np.abs(expected).max() / 254 + 1e-6)
     columns = [str(tmp_path / "new.csv"), "--column", "body", *arguments[1:-1], "1"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipelines.lexicon import combined, worthwhile
+from pipelines.lexicon import carried, combined, worthwhile
 
 
 def test_worthwhile_by_hand():
@@ -34,3 +34,14 @@ def test_combined_heeds_every_kind_alike():
         for side in (first, second)
     ]
     assert all(0.3 < share < 0.75 for share in told)
+
+
+def test_carried_by_hand():
+    # The first number doubled is the other space's second, the second one its first.
+    found = carried(
+        np.array([[3.0, 5.0]]), np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0.0, 2.0], [1.0, 0]])
+    )
+    assert found.dtype == np.float32 and found.tolist() == [[5.0, 6.0]]
+    # 1 and 2 become 1 and 3: the best factor is (1 * 1 + 2 * 3) / (1 + 4).
+    found = carried(np.array([[5.0]]), np.array([[1.0], [2.0]]), np.array([[1.0], [3.0]]))
+    assert found.tolist() == pytest.approx(np.array([[7.0]]))
