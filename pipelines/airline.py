@@ -19,19 +19,15 @@ import functools
 import hashlib
 import json
 import math
-import os
 import re
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-import keras
 import numpy as np
-from keras import ops
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
@@ -39,7 +35,6 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.svm import LinearSVC
-from tqdm import tqdm
 
 from emoji_vae import images
 from emoji_vae.catalogue import bare, catalogue
@@ -49,7 +44,9 @@ from emoji_vae.command import Parser, run
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
 from pipelines import glove, meanings, phrases, results, sources
-from pipelines.airline_teacher import AirlineTeacherSettings, taught
+from pipelines.airline_network import Example, export, fit, start_from, vocabulary
+from pipelines.airline_runs import RUNS, RunSettings
+from pipelines.airline_teacher import taught
 from pipelines.airline_tweets import (
     EMOJIS,
     SENTIMENTS,
@@ -61,120 +58,16 @@ from pipelines.airline_tweets import (
     read,
 )
 from pipelines.evaluate import best, quality
-from pipelines.lexicon import carried
-from pipelines.train_sqam import Examples, TrainSettings, packed, scores, vocabulary_of
-from sqam.encoder import FORMAT
-from sqam.export import TOLERANCE, restore
-from sqam.export import export as export_plain
-from sqam.model import SQAM, SQAMSettings
+from pipelines.train_sqam import Examples, scores
+from sqam.model import SQAM
 from sqam.scorer import Scorer
-from sqam.text import Vocabulary, pad, tokenize
-from sqam.vocabulary import count
+from sqam.text import Vocabulary, tokenize
 
 PUBLISHED = (0.0929, 0.0822, 0.0828)
 """The study's validation loss after each of its three epochs."""
 
 GENERATED = 200
 """Emojis that do not exist, ranked beside those that do."""
-
-WIDTHS = (20,)
-"""Tweets of up to so many tokens share batches; each width is compiled once, so they are few."""
-
-
-@dataclasses.dataclass(frozen=True)
-class RunSettings:
-    """One way to train; saved with its figures."""
-
-    model: SQAMSettings
-    answers: Literal["three", "all"] = "three"
-    """``all``: every emoji of the catalogue is an answer, and those that people scored as of a
-    tweet's sentiment are right as well; the phrasebook is trained on too."""
-    tweets: int | None = None
-    """How many training tweets are drawn, by the seed; None takes all."""
-    validation: float = 0.0
-    """Share of these that is not trained on; its loss is kept, epoch by epoch."""
-    epochs: int = 5
-    average: int = 1
-    """Epochs, the last ones, whose weights are averaged."""
-    members: int = 1
-    """Models of different seeds whose cosines are averaged: together they are one model, whose
-    space is theirs side by side."""
-    words: int = 12_000
-    """The most frequent words of the training tweets make the vocabulary; at most so many."""
-    rare: int = 3
-    """How often a word that GloVe lacks must be there to be one of them."""
-    evidence: bool = False
-    """Start the last three numbers of each word's vector from what a linear classifier finds in its
-    characters; see ``evidence``. The vocabulary goes on with GloVe's words that no tweet has."""
-    frequent: int = 8_000
-    """So many of these, with evidence."""
-    others: float = 0.5
-    """With all answers: the grade of the emojis of the same sentiment, that of the study being 1;
-    the loss draws one by grade."""
-    doubt: bool = False
-    """Grade an answer as sure as those who labelled the tweet were; the other two share the rest.
-    Only the loss in its smooth form heeds how high grades are."""
-    taught: float = 0.0
-    """Share of a tweet's grades that a teacher says, see ``pipelines.airline_teacher``; the rest is
-    as labelled. Only the loss in its smooth form heeds it."""
-    unlabelled: int = 0
-    """Variations of training tweets an epoch, drawn anew each time, with the teacher's grades."""
-    teacher: AirlineTeacherSettings = dataclasses.field(default_factory=AirlineTeacherSettings)
-    sentences: int = 2
-    """With all answers: how often an epoch shows each sentence of the phrasebook."""
-    pretrained: bool = False
-    """Start from the networks that ship; the model's layers must be as wide as theirs."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.average <= self.epochs or min(self.members, self.words, self.rare) < 1:
-            raise InputError(
-                "epochs, members, words and rare must be at least 1, average at most epochs"
-            )
-        if self.answers not in ("three", "all") or min(self.frequent, self.sentences) < 0:
-            raise InputError("answers is three or all; frequent and sentences are at least 0")
-        if not 0 <= self.taught <= 1 or self.unlabelled < 0:
-            raise InputError("taught must be from 0 to 1, unlabelled at least 0")
-        if (self.taught or self.unlabelled) and (
-            self.tweets is not None or self.validation or self.model.sharpness is None
-        ):
-            raise InputError("a teacher goes with all tweets and the loss in its smooth form")
-        if not 0 <= self.validation < 1 or (self.tweets is not None and self.tweets < 2):
-            raise InputError("validation must be from 0 to below 1, tweets at least 2")
-
-
-_STUDY = SQAMSettings.preset("2017")
-_OURS = SQAMSettings(
-    max_tokens=40, tune_embedding=True, attention=False, lstm_units=64, question_units=(128,),
-    answer_units=(128,), shared_units=(64,), space=32, dropout=0.3, view_share=0.0,
-    learning_rate=0.003, margin=0.5, sharpness=None, batch=64,
-)  # fmt: skip
-_SHIPPED = SQAMSettings(
-    dimensions=103, max_tokens=40, tune_embedding=True, dropout=0.3, view_share=0.0,
-    learning_rate=0.001, batch=64,
-)  # fmt: skip
-_WIDE: tuple[int, ...] = (1, 2, 3)
-
-RUNS: dict[str, RunSettings] = {
-    "2017": RunSettings(_STUDY, tweets=5_000, validation=0.2, epochs=3, words=2_000),
-    "2017, both others": RunSettings(
-        dataclasses.replace(_STUDY, negatives=None),
-        tweets=5_000, validation=0.2, epochs=3, words=2_000,
-    ),
-    "2017, all tweets": RunSettings(_STUDY, epochs=3, words=2_000),
-    "bi-LSTM": RunSettings(_OURS),
-    "with convolutions": RunSettings(dataclasses.replace(_OURS, convolutions=_WIDE)),
-    "with attention": RunSettings(dataclasses.replace(_OURS, attention=True)),
-    "with both": RunSettings(dataclasses.replace(_OURS, convolutions=_WIDE, attention=True)),
-    "ours": RunSettings(
-        _SHIPPED, evidence=True, epochs=4, average=2, members=3, pretrained=True,
-        taught=0.7, unlabelled=24_000,
-    ),
-    "all emojis": RunSettings(
-        dataclasses.replace(_SHIPPED, batch=128),
-        answers="all", evidence=True, epochs=3, others=1.0, sentences=0, pretrained=True,
-    ),
-}  # fmt: skip
-"""By name. The first three repeat the study, the next four compare text sides, all else alike."""
 
 STUDIED = "all emojis"
 """The run whose rankings of all and of generated emojis are drawn."""
@@ -322,278 +215,9 @@ def felt(data: Path) -> dict[str, np.ndarray]:
     }
 
 
-def vocabulary(
-    settings: RunSettings, train: Sequence[Tweet], words: glove.Glove
-) -> tuple[list[str], np.ndarray]:
-    """Return the most frequent words of the training tweets and the vectors they start from.
-
-    What GloVe lacks (the airlines' names, above all) starts at 0.
-    """
-    seen = count(tweet.text for tweet in train)
-    known = set(words.words)
-    more = [word for word, n in seen.items() if word not in known and n >= settings.rare]
-    zeros = np.zeros((len(more), words.vectors.shape[1]), dtype=np.float32)
-    wider = glove.Glove([*words.words, *more], np.concatenate([words.vectors, zeros]))
-    size = min(settings.words, sum(word in known for word in seen) + len(more))
-    chosen = dataclasses.replace(settings.model, vocabulary=size, dimensions=words.vectors.shape[1])
-    names, vectors = vocabulary_of(TrainSettings(model=chosen), wider, seen, None)
-    if not settings.evidence:
-        return names, vectors
-    already = set(names)
-    others = [row for row, word in enumerate(words.words) if word not in already]
-    others = others[: settings.frequent]
-    names += [words.words[row] for row in others]
-    vectors = np.concatenate([vectors, words.vectors[others]])
-    return names, np.concatenate([vectors, evidence(train, names)], axis=1)
-
-
-def start_from(model: SQAM, folder: Path, words: Sequence[str]) -> None:
-    """Set a model's layers and the vectors of words that both know to those of an exported one.
-
-    The vectors of other words are brought to the exported model's space, see `carried`. Where word
-    vectors are longer than its, what is beyond stays and starts with no say.
-
-    Args:
-        model: is changed.
-        folder: of the exported one.
-        words: the model's.
-
-    Raises:
-        InputError: the folder holds no model, or one of other widths.
-    """
-    shipped = restore(folder, np.asarray(model.codes))
-    known = {word: row for row, word in enumerate(Scorer.load(folder).vocabulary.words, start=1)}
-    mine, theirs = (
-        [weights for layer in _copied(m) for weights in layer.get_weights()]
-        for m in (model, shipped)
-    )
-    kernels = (0, 3)  # of the first LSTM's directions: (dimensions, 4 * units)
-    if [w.shape[at in kernels :] for at, w in enumerate(mine)] != [
-        w.shape[at in kernels :] for at, w in enumerate(theirs)
-    ]:
-        raise InputError(
-            f"the model in {str(folder)!r} has other widths than the run's; give the run its "
-            "settings"
-        )
-    for at in kernels:
-        kernel = np.zeros_like(mine[at])
-        kernel[: len(theirs[at])] = theirs[at][: len(kernel)]
-        theirs[at] = kernel
-    rest = iter(theirs)
-    for layer in _copied(model):
-        layer.set_weights([next(rest) for _ in layer.get_weights()])
-    model.code_mean.assign(shipped.code_mean)
-    model.code_spread.assign(shipped.code_spread)
-    (vectors,), (others,) = model.embedding.get_weights(), shipped.embedding.get_weights()
-    rows = np.array([known.get(word, 0) for word in words])
-    size = others.shape[1]
-    both = rows > 0
-    begun, trained = vectors[1:, :size], others[rows, : vectors.shape[1]]
-    begun[~both] = carried(begun[~both], begun[both], trained[both])
-    begun[both] = trained[both]
-    model.embedding.set_weights([vectors])
-
-
-def _copied(model: SQAM) -> list[Any]:
-    pooling = [*model.lstms, *([] if model.attention is None else [model.attention])]
-    return [*pooling, *model.question_layers, *model.answer_layers, *model.shared_layers]
-
-
-def evidence(train: Sequence[Tweet], words: Sequence[str]) -> np.ndarray:
-    """Tell what speaks for each sentiment in each word: float32 (n, 3), with a spread of 0.5.
-
-    A linear classifier of the training tweets weighs words and the pieces of words (2 to 5
-    characters); a word's evidence is the sum of the weights of all that is in it. So a word that
-    no tweet has ("delaying") starts with something of its like.
-    """
-    features = make_union(
-        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=3),
-        TfidfVectorizer(token_pattern=r"\S+", sublinear_tf=True, min_df=2),
-    )
-    texts = [" ".join(tokenize(tweet.text)) for tweet in train]
-    classifier = LinearSVC(C=0.2).fit(
-        features.fit_transform(texts), [tweet.sentiment for tweet in train]
-    )
-    for _, part in features.transformer_list:
-        part.norm = None  # words of a tweet are to add up, as they do in it
-    found = features.transform(words) @ classifier.coef_.T
-    return (0.5 * found / found.std()).astype(np.float32)
-
-
 @functools.cache
 def _glove(cache: Path) -> glove.Glove:
     return glove.load("100d", cache)
-
-
-class Example(NamedTuple):
-    """Token rows and the grades of the correct answers: column -> above 0."""
-
-    ids: list[int]
-    grades: Mapping[int, float]
-
-
-def batches(
-    examples: Sequence[Example], model: SQAMSettings, n_answers: int, rng: np.random.Generator
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield an epoch's batches: token ids, int32 (batch, tokens), grades, float32 (batch, n)."""
-    chosen = [(example.ids, example.grades) for example in examples]
-    yield from packed(chosen, model, WIDTHS, n_answers, rng)
-
-
-def fit(
-    model: SQAM,
-    examples: Sequence[Example],
-    settings: RunSettings,
-    seed: int,
-    watch: Callable[[], dict[str, float]],
-    more: Sequence[Example] = (),
-) -> list[dict[str, float]]:
-    """Train, then set the weights to their average over the last epochs.
-
-    Args:
-        model: is trained.
-        examples: what on.
-        settings: of the run.
-        seed: of the order.
-        watch: gives further figures after each epoch.
-        more: examples of which an epoch shows ``settings.unlabelled``.
-
-    Returns:
-        One row of figures an epoch.
-    """
-    n = len(model.codes)
-    size = min(settings.unlabelled, len(more))
-
-    def shown(rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        drawn = [more[at] for at in rng.choice(len(more), size, replace=False)] if size else []
-        yield from batches([*examples, *drawn], model.settings, n, rng)
-
-    steps = sum(1 for _ in shown(np.random.default_rng(seed)))
-    model.compile_for_training(steps * settings.epochs)
-    history: list[dict[str, float]] = []
-    kept: list[list[np.ndarray]] = []
-    for epoch in range(settings.epochs):
-        rng = np.random.default_rng([seed, epoch])
-        losses = []
-        progress = tqdm(
-            shown(rng), f"epoch {epoch + 1}", total=steps, leave=False, unit="batch", disable=None
-        )
-        for ids, grades in progress:
-            model.reset_metrics()
-            losses.append(float(model.train_on_batch(ids, grades)))
-        history.append({"loss": float(np.mean(losses)), **watch()})
-        if epoch >= settings.epochs - settings.average:
-            kept.append([np.asarray(weight) for weight in model.trainable_weights])
-    for weight, *values in zip(model.trainable_weights, *kept, strict=True):
-        weight.assign(np.mean(values, axis=0))
-    return history
-
-
-def export(
-    members: Sequence[SQAM],
-    words: Sequence[str],
-    folder: Path,
-    config: dict[str, Any],
-    codes: EmojiCodes,
-    sentences: Sequence[str],
-) -> float:
-    """Write what ``Scorer`` loads: models of one vocabulary, as one whose space is theirs together.
-
-    Their unit vectors side by side, over the root of their number, have the mean of their cosines
-    as cosine. A single bi-LSTM goes through ``sqam.export``, other text sides through Keras's own
-    export.
-
-    Args:
-        members: trained, alike in settings, with word vectors of their own.
-        words: the vocabulary.
-        folder: is made; existing files are replaced once the new ones have passed.
-        config: goes into ``config.json`` beside the settings.
-        codes: answers to compare by.
-        sentences: at least 1,000 to compare by.
-
-    Returns:
-        The largest difference from Keras in any component of a vector.
-
-    Raises:
-        InputError: a difference above ``sqam.export.TOLERANCE``.
-    """
-    settings = members[0].settings
-    if len(members) == 1 and not settings.convolutions and not settings.attention:
-        return export_plain(members[0], words, folder, config, codes, sentences)
-    tables = [np.asarray(model.embedding.get_weights()[0]) for model in members]
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as temporary:
-        new = Path(temporary)
-        np.save(new / "embedding.npy", np.concatenate(tables, axis=1))
-        np.save(new / "scales.npy", np.ones((len(tables[0]), 1), dtype=np.float32))
-        (new / "vocabulary.txt").write_text("".join(f"{word}\n" for word in words), "utf-8")
-        for name, network in _networks(members).items():
-            network.export(new / f"{name}.onnx", format="onnx", verbose=False)
-        saved = {**dataclasses.asdict(settings), "space": settings.space * len(members)}
-        results.write(new / "config.json", {"format": FORMAT, "settings": saved, **config})
-        scorer = Scorer.load(new)
-        known = [text for text in sentences if scorer.known([text])[0]]
-        ids = [scorer.vocabulary.ids(text, settings.max_tokens) for text in known]
-        padded = pad(ids, settings.max_tokens)
-        pieces = [padded[at : at + 256] for at in range(0, len(padded), 256)]
-        questions = _side_by_side(
-            [np.concatenate([model.question_vectors(p) for p in pieces]) for model in members]
-        )
-        answers = _side_by_side([model.answer_vectors(codes.codes) for model in members])
-        difference = float(
-            max(
-                np.abs(questions - scorer.questions(known)).max(),
-                np.abs(answers - scorer.answers(codes)).max(),
-            )
-        )
-        if not difference <= TOLERANCE:
-            raise InputError(
-                f"the exported model differs from Keras by {difference:.2g}, more than "
-                f"{TOLERANCE}; nothing was written to {str(folder)!r}"
-            )
-        for file in sorted(new.iterdir()):
-            os.replace(file, folder / file.name)
-    return difference
-
-
-def _side_by_side(vectors: Sequence[Any]) -> Any:
-    return ops.convert_to_numpy(ops.concatenate(vectors, axis=-1) / math.sqrt(len(vectors)))
-
-
-def _networks(members: Sequence[SQAM]) -> dict[str, keras.Model]:
-    """Return the two towers in the form that ``Scorer`` calls them in."""
-    n, size = len(members), members[0].settings.dimensions
-
-    def inputs() -> list[Any]:
-        # (tokens, sentences, n * size): time comes first.
-        vectors = keras.Input((None, n * size), name="vectors")
-        return [vectors, keras.Input((), dtype="int32", name="lengths")]
-
-    def question(at: int) -> keras.Model:
-        vectors, lengths = own = inputs()
-        x = ops.transpose(vectors[..., at * size : (at + 1) * size], (1, 0, 2))
-        steps = ops.cumsum(ops.ones_like(x[..., 0]), axis=1)
-        written = steps <= ops.cast(lengths, "float32")[:, None]
-        return keras.Model(own, members[at].questions_of(x, written), name=f"question_{at}")
-
-    def answer(at: int) -> keras.Model:
-        codes = keras.Input((members[at].settings.code_size,), name="codes")
-        return keras.Model(codes, members[at].answers(codes), name=f"answer_{at}")
-
-    def joint(asked: Any, towers: list[keras.Model]) -> keras.Model:
-        # Each is a model within, since all give their layers the same names.
-        vectors = [tower(asked) for tower in towers]
-        return keras.Model(asked, ops.concatenate(vectors, axis=-1) / math.sqrt(n))
-
-    codes = keras.Input((members[0].settings.code_size,), name="codes")
-    towers = {
-        "question": joint(inputs(), [question(at) for at in range(n)]),
-        "answer": joint(codes, [answer(at) for at in range(n)]),
-    }
-    # One that was never called cannot be exported.
-    towers["question"]([np.zeros((2, 1, n * size), np.float32), np.ones(1, np.int32)])
-    towers["answer"](np.zeros((1, members[0].settings.code_size), np.float32))
-    return towers
 
 
 class Material(NamedTuple):

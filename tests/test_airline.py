@@ -15,27 +15,28 @@ from emoji_vae.catalogue import catalogue
 from emoji_vae.codes import EmojiCodes
 from emoji_vae.errors import InputError
 from pipelines import airline as module
-from pipelines import glove
+from pipelines import airline_network, glove
 from pipelines.airline import (
-    RUNS,
-    Example,
-    RunSettings,
     baselines,
-    batches,
     drawn,
-    evidence,
-    export,
     felt,
-    fit,
     grades,
     main,
     rated,
-    start_from,
     study_tweets,
     targets,
     triplet_loss,
+)
+from pipelines.airline_network import (
+    Example,
+    batches,
+    evidence,
+    export,
+    fit,
+    start_from,
     vocabulary,
 )
+from pipelines.airline_runs import RUNS, RunSettings
 from pipelines.airline_tweets import SENTIMENTS, TWEETS, Tweet, parts, place_of, prepare, read
 from sqam.model import SQAM, SQAMSettings
 from sqam.scorer import Scorer
@@ -336,7 +337,7 @@ def test_each_epoch_draws_anew_of_what_has_no_label(monkeypatch):
         shown.append([example for example in examples if len(example.grades) == 3])
         return batches(examples, *rest)
 
-    monkeypatch.setattr(module, "batches", seen)
+    monkeypatch.setattr(airline_network, "batches", seen)
     smooth = dataclasses.replace(SMALL, sharpness=20.0)
     settings = RunSettings(smooth, epochs=3, unlabelled=4, taught=0.5)
     fit(small_model(sharpness=20.0), examples, settings, 0, dict, more)
