@@ -40,7 +40,7 @@ class AirlineTeacherSettings:
 
     encoder: TeacherSettings = dataclasses.field(
         default_factory=lambda: TeacherSettings(
-            units=256, dropout=0.3, together=3, together_batch=32, tokens=64
+            units=256, dropout=0.3, together=3, together_batch=32, tokens=64, defined=0.0
         )
     )
     doubt: float = 0.5
