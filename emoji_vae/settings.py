@@ -1,9 +1,10 @@
 """Settings from a mapping: a saved configuration, or what somebody typed."""
 
 import dataclasses
+import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from emoji_vae.errors import InputError
@@ -34,6 +35,29 @@ def from_mapping(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
             wanted = str(fields[name]) if typing.get_args(fields[name]) else wanted
             raise InputError(f"the setting {name} cannot be {value!r:.60}; give {wanted}")
     return kind(**checked)
+
+
+def typed(changes: Sequence[str], kind: Any) -> dict[str, Any]:
+    """Read ``NAME=VALUE`` changes, values as JSON has them, for `from_mapping`.
+
+    Args:
+        changes: as they were typed; of several for one name the last one holds.
+        kind: the settings' dataclass, whose names an error tells.
+
+    Raises:
+        InputError: a change of another form.
+    """
+    values = {}
+    for change in changes:
+        name, _, text = change.partition("=")
+        try:
+            values[name] = json.loads(text)
+        except json.JSONDecodeError as error:
+            known = ", ".join(field.name for field in dataclasses.fields(kind))
+            raise InputError(
+                f"no setting {change!r:.60}; write NAME=VALUE, VALUE as JSON, NAME one of {known}"
+            ) from error
+    return values
 
 
 def _fits(value: Any, hint: Any) -> bool:

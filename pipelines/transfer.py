@@ -34,6 +34,7 @@ from tqdm import tqdm
 from emoji_vae.command import Parser, check_target, run
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
+from emoji_vae.settings import typed
 from pipelines import minilm, phrases, results, sources
 from pipelines.ngrams import features
 from pipelines.results_page import shown
@@ -371,13 +372,7 @@ def settings_from(changes: Sequence[str]) -> FineTuneSettings:
     Raises:
         InputError: a change of another form, a setting that does not exist or a value it refuses.
     """
-    values = {}
-    for change in changes:
-        name, _, text = change.partition("=")
-        try:
-            values[name] = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InputError(f"no setting {change!r:.60}; write NAME=VALUE, as JSON") from error
+    values = typed(changes, FineTuneSettings)
     if clash := values.keys() & set(itertools.chain(*itertools.chain(*GRID.values()))):
         raise InputError(f"{min(clash)} is chosen on the validation part; leave it out of --set")
     return FineTuneSettings.from_dict(values)

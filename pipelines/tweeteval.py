@@ -26,7 +26,6 @@ are written where --output says, and nowhere by default.
 import argparse
 import dataclasses
 import itertools
-import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,7 +41,7 @@ from emoji_vae.codes import EmojiCodes
 from emoji_vae.command import Parser, check_target, run
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
-from emoji_vae.settings import from_mapping
+from emoji_vae.settings import from_mapping, typed
 from pipelines import ngrams, phrases, results
 from pipelines.emojifier import Labelled, take
 from pipelines.evaluate import quality
@@ -473,17 +472,7 @@ def settings_from(changes: Sequence[str]) -> TuneSettings:
     Raises:
         InputError: a change of another form, a setting that does not exist or a value it refuses.
     """
-    values = {}
-    for change in changes:
-        name, _, text = change.partition("=")
-        try:
-            values[name] = json.loads(text)
-        except json.JSONDecodeError as error:
-            known = ", ".join(field.name for field in dataclasses.fields(TuneSettings))
-            raise InputError(
-                f"no setting {change!r:.60}; write NAME=NUMBER, with NAME one of {known}"
-            ) from error
-    return from_mapping(TuneSettings, values)
+    return from_mapping(TuneSettings, typed(changes, TuneSettings))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

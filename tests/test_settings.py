@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from emoji_vae.errors import InputError
-from emoji_vae.settings import from_mapping
+from emoji_vae.settings import from_mapping, typed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,3 +79,16 @@ def test_does_not_fit(name, value):
 def test_unknown():
     with pytest.raises(InputError, match=r"unknown setting 'sise'; known: .*size"):
         from_mapping(Outer, {"sise": 3})
+
+
+def test_typed():
+    found = typed(["size=2", "units=[1, 2]", 'name="a=b"', "size=3", "clip=null"], Outer)
+    assert found == {"size": 3, "units": [1, 2], "name": "a=b", "clip": None}
+    assert typed([], Outer) == {}
+
+
+@pytest.mark.parametrize("change", ["size", "size=", "size=two", ""])
+def test_typed_in_another_form(change):
+    with pytest.raises(InputError, match=r"write NAME=VALUE.*one of inner, size") as error:
+        typed([change], Outer)
+    assert "\n" not in str(error.value) and repr(change) in str(error.value)

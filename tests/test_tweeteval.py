@@ -101,7 +101,7 @@ def test_settings_that_are_typed():
     assert found.of_model()["popularity"] == 1
     for change, said in (
         ("epoch=2", "unknown setting 'epoch'"),
-        ("epochs", "no setting 'epochs'; write NAME=NUMBER"),
+        ("epochs", "no setting 'epochs'; write NAME=VALUE"),
         ("epochs=two", "no setting 'epochs=two'"),
         ("epochs=2.5", "epochs cannot be 2.5; give int"),
         ("=1", "unknown setting ''"),
