@@ -54,8 +54,8 @@ def in_order(
             except Exception as error:
                 problem = error
                 break
-            # The first one starts the processes, which do not hear what they do when they start.
-            with contextlib.nullcontext() if begun else _deaf_to_interruptions():
+            # Processes start when there is work for them, with the signals blocked that are here.
+            with _deaf_to_interruptions():
                 begun.append(pool.submit(_do, chunk))
             if len(begun) > _AHEAD * workers:
                 yield begun.popleft().result()

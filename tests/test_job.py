@@ -779,6 +779,14 @@ def workers_of(process: int) -> list[int]:
     return [child for child, command in commands.items() if b"spawn_main" in command]
 
 
+def deaf(pid: int) -> bool:
+    """Whether a process has blocked SIGINT."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    blocked = re.search(r"^SigBlk:\s+([0-9a-f]+)$", status, re.MULTILINE)
+    assert blocked is not None
+    return bool(int(blocked[1], 16) >> (signal.SIGINT - 1) & 1)
+
+
 def begun(running: subprocess.Popen, part: Path) -> None:
     """Wait until there are results."""
     deadline = time.monotonic() + 60
@@ -810,6 +818,7 @@ def test_workers_end_with_the_command_and_it_resumes(longer, tmp_path, end):
         begun(running, tmp_path / "out.jsonl.part")
         workers = workers_of(running.pid)
         assert len(workers) == 2
+        assert all(map(deaf, workers))
         if end == "Ctrl-C":  # a terminal sends it to all
             os.killpg(running.pid, signal.SIGINT)
         else:
