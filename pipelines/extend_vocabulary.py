@@ -61,12 +61,15 @@ def placed(
     theirs = pretrained.vectors[[place[encoder.vocabulary.words[row]] for row in common]]
     at = np.array(common) + 1  # row 0 is padding
     ours = encoder.table[at] * encoder.scales[at]
-    apart = ours - carried(theirs, theirs, ours)
     lengths = np.linalg.norm(theirs, axis=1) + 1e-9
     new = [word for word in words if word in place]
     vectors = pretrained.vectors[[place[word] for word in new]]
+    known, mapped = np.split(
+        carried(np.concatenate([theirs, vectors]), theirs, ours), [len(theirs)]
+    )
+    apart = ours - known
     found = {}
-    for word, vector, there in zip(new, vectors, carried(vectors, theirs, ours), strict=True):
+    for word, vector, there in zip(new, vectors, mapped, strict=True):
         # The word's own length is the same for all of them.
         cosines = theirs @ vector / lengths
         nearest = np.argsort(-cosines, kind="stable")[:NEAREST]

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from emoji_vae.errors import InputError
 from emoji_vae.files import replacing
 from pipelines import results, sources
+from pipelines.lexicon import carried
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,8 +140,7 @@ def _load_100d(cache: Path) -> Glove:
     with_bias = np.column_stack([small.vectors, np.ones(len(small.words), dtype=np.float32)])
     # Frequent words alone: the map serves frequent words, and rare ones are noisy.
     fit = np.flatnonzero(common)[:50_000]
-    linear_map, *_ = np.linalg.lstsq(with_bias[fit], vectors[fit], rcond=None)
-    vectors[~common] = with_bias[~common] @ linear_map
+    vectors[~common] = carried(with_bias[~common], with_bias[fit], vectors[fit])
     with replacing(kept) as file:
         np.save(file, vectors)
     return Glove(small.words, vectors)

@@ -23,7 +23,7 @@ from emoji_vae.errors import InputError
 from emoji_vae.files import make_folder, replacing
 from pipelines import glove, phrases, results, sources, teacher
 from pipelines.evaluate import hits_in
-from pipelines.teacher import Labels, TeacherSettings, likeliest
+from pipelines.teacher import Labels, TeacherSettings, likeliest, mix
 from sqam.scorer import Scorer
 
 FOLDER = Path("build/students")
@@ -73,21 +73,6 @@ def shares_of(
         likely = np.exp(sharpness * (student.score(texts, codes) - 1))
         mean += likely / likely.sum(axis=1, keepdims=True) / len(students)
     return mean, np.all([student.known(texts) for student in students], axis=0)
-
-
-def mix(said: Labels, likely: np.ndarray, known: np.ndarray, share: float) -> Labels:
-    """Mix a teacher's labels with what students say; as many answers of each text are kept.
-
-    Args:
-        said: the teacher's, of n texts.
-        likely: float (n, n_answers), the students'.
-        known: bool (n,), the texts that they can read; the others keep the teacher's.
-        share: the students', from 0 to 1.
-    """
-    share_of = np.where(known, share, 0.0)[:, np.newaxis]
-    every = np.zeros_like(likely)
-    np.put_along_axis(every, said.rows, said.shares, axis=1)
-    return likeliest((1 - share_of) * every + share_of * likely, said.rows.shape[1])
 
 
 def chunks(n: int, size: int) -> Iterator[slice]:

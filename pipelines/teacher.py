@@ -196,6 +196,21 @@ def likeliest(shares: np.ndarray, k: int) -> Labels:
     return Labels(best.astype(np.int32), kept / kept.sum(axis=1, keepdims=True))
 
 
+def mix(said: Labels, likely: np.ndarray, known: np.ndarray, share: float) -> Labels:
+    """Mix labels with what others say; as many answers of each text are kept.
+
+    Args:
+        said: of n texts.
+        likely: float (n, n_answers), what the others say.
+        known: bool (n,), the texts of which they say something; the rest stay as they are.
+        share: the others', from 0 to 1.
+    """
+    share_of = np.where(known, share, 0.0)[:, np.newaxis]
+    every = np.zeros_like(likely)
+    np.put_along_axis(every, said.rows, said.shares, axis=1)
+    return likeliest((1 - share_of) * every + share_of * likely, said.rows.shape[1])
+
+
 def texts(
     settings: TeacherSettings,
     words: glove.Glove,
@@ -360,24 +375,22 @@ def _defined(
         return alone
     of_kinds = [kinds[row] for row in read.rows]
     told = _labelled(settings, found, read.texts, of_kinds, n_answers, cache, work)
-    # Of all answers, so a few texts at a time.
     said = Labels(alone.rows.copy(), alone.shares.copy())
     have = np.unique(read.rows)
     for rows in np.array_split(have, -(-len(have) // _TOGETHER)):
-        place = np.searchsorted(rows, read.rows)
-        of_these = np.flatnonzero(np.isin(read.rows, rows))
-        every = np.zeros((len(rows), n_answers), np.float32)
-        np.put_along_axis(every, alone.rows[rows], (1 - settings.defined) * alone.shares[rows], 1)
-        np.add.at(
-            every,
-            (place[of_these, None], told.rows[of_these]),
-            settings.defined * read.shares[of_these, None] * told.shares[of_these],
-        )
-        said.rows[rows], said.shares[rows] = likeliest(every, alone.rows.shape[1])
+        those = np.flatnonzero(np.isin(read.rows, rows))
+        meant = np.zeros((len(rows), n_answers), np.float32)
+        place = np.searchsorted(rows, read.rows[those])[:, np.newaxis]
+        shares = read.shares[those, np.newaxis] * told.shares[those]
+        np.add.at(meant, (place, told.rows[those]), shares)
+        part = Labels(alone.rows[rows], alone.shares[rows])
+        mixed = mix(part, meant, np.ones(len(rows), dtype=bool), settings.defined)
+        said.rows[rows], said.shares[rows] = mixed
     return said
 
 
-_TOGETHER = 4096
+_TOGETHER = 4_096
+"""Texts whose labels are mixed at a time: all answers of each are in memory."""
 
 
 def _apart(lacking: str) -> None:

@@ -10,8 +10,8 @@ from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
 from pipelines import glove, phrases, students, teacher
 from pipelines.phrases import Phrase
-from pipelines.students import StudentSettings, figures, mix, shares_of
-from pipelines.teacher import Labels, TeacherSettings, likeliest
+from pipelines.students import StudentSettings, figures, shares_of
+from pipelines.teacher import Labels, TeacherSettings, likeliest, mix
 
 
 class Student:
