@@ -29,17 +29,18 @@ _BATCH = 64
 """Texts that the network reads at once; more would be of less like length, and so padded more."""
 
 
-def quantize(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def quantize(vectors: np.ndarray, steps: int = 127) -> tuple[np.ndarray, np.ndarray]:
     """Quantize word vectors row by row.
 
     Args:
         vectors: float32 (n, d).
+        steps: on either side of 0, from 1 to 127.
 
     Returns:
-        int8 (n, d) and float32 (n, 1), whose product is the vectors to within half a step, 1/254
-        of a row's largest magnitude.
+        int8 (n, d) and float32 (n, 1), whose product is the vectors to within half a step, which is
+        a row's largest magnitude over ``steps``.
     """
-    scales = np.abs(vectors).max(axis=1, keepdims=True) / 127
+    scales = np.abs(vectors).max(axis=1, keepdims=True) / steps
     scales = np.where(scales == 0, 1, scales).astype(np.float32)
     return np.rint(vectors / scales).astype(np.int8), scales
 

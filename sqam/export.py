@@ -33,6 +33,14 @@ except ImportError as error:
 TOLERANCE = 1e-4
 """Largest difference from Keras, in a unit vector's components, with which a model is exported."""
 
+WORD_STEPS = 7
+"""On either side of 0 that word vectors keep which were tuned."""
+MANTISSA = 3
+"""Bits that the networks' numbers keep, of the ten of half precision.
+
+Fewer digits than the files could hold pack to half as much, which the history keeps of every model;
+15 steps and 4 bits would give half a point of hit@1 on sentences."""
+
 
 class _Graph:
     """Nodes and constants of a graph under construction; values are known by their names."""
@@ -94,16 +102,37 @@ def _gates(kernel: np.ndarray) -> np.ndarray:
 def halve(model: "SQAM") -> None:
     """Round a model so that storing it loses nothing more.
 
-    The networks' matrices are rounded to half precision, the word vectors, where they were tuned,
-    to what ``quantize`` makes of them.
+    The networks' matrices are rounded to half precision with ``MANTISSA`` bits, the word vectors,
+    where they were tuned, to ``WORD_STEPS``.
     """
     for variable in model.trainable_variables:
         value = np.asarray(variable)
         if variable is model.embedding.embeddings:
-            table, scales = quantize(value)
+            table, scales = _few_steps(value)
             variable.assign(table * scales)
         elif value.ndim >= 2:
-            variable.assign(value.astype(np.float16).astype(np.float32))
+            variable.assign(_rounded(value))
+
+
+def _few_steps(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Quantize with ``WORD_STEPS`` of half precision; what was so quantized stays as it is."""
+    table, scales = quantize(vectors, WORD_STEPS)
+    return table, scales.astype(np.float16).astype(np.float32)
+
+
+def _stored(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Quantize word vectors: with ``WORD_STEPS`` a row that loses nothing by it, else with 127."""
+    few, all_steps = _few_steps(vectors), quantize(vectors)
+    same = np.isclose(few[0] * few[1], vectors, rtol=1e-5, atol=0).all(axis=1, keepdims=True)
+    return np.where(same, few[0], all_steps[0]), np.where(same, few[1], all_steps[1])
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """Round to half precision with ``MANTISSA`` bits; what was rounded stays as it is."""
+    fraction, exponent = np.frexp(values.astype(np.float32))
+    # A fraction is from 1/2 to below 1: its first bit is not stored.
+    kept = np.ldexp(np.rint(np.ldexp(fraction, MANTISSA + 1)), exponent - MANTISSA - 1)
+    return np.asarray(kept.astype(np.float16), np.float32)
 
 
 def question_graph(model: "SQAM") -> onnx.ModelProto:
@@ -228,7 +257,7 @@ def export(
 
     Args:
         model: trained; it is rounded by ``halve``. Word vectors that were not tuned must be
-            ``quantize``'s own, so that nothing is lost.
+            ``quantize``'s own with its default, so that nothing is lost.
         words: the vocabulary, in the order of the word vectors; how a `Vocabulary` reads texts is
             kept with the model.
         folder: is made; existing files are replaced once the new ones have passed.
@@ -246,7 +275,7 @@ def export(
         raise InputError(f"export compares on at least 1,000 sentences, not {len(sentences)}")
     vocabulary = words if isinstance(words, Vocabulary) else Vocabulary(words)
     halve(model)
-    table, scales = quantize(np.asarray(model.embedding.get_weights()[0]))
+    table, scales = _stored(np.asarray(model.embedding.get_weights()[0]))
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as temporary:
         new = Path(temporary)

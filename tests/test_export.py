@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 from emoji_vae.errors import InputError
 from sqam import export as module
 from sqam.encoder import quantize
-from sqam.export import TOLERANCE, compact, export, restore
+from sqam.export import TOLERANCE, WORD_STEPS, _rounded, _stored, compact, export, restore
 from sqam.model import SQAM, SQAMSettings
 from sqam.scorer import Scorer
 from sqam.text import pad
@@ -66,7 +66,17 @@ def test_matrices_are_kept_in_half_precision_and_the_rest_in_full(tiny):
     assert all(len(tensor.dims) >= 2 for tensor in half)
     kernels = [layer.get_weights()[0] for layer in tiny["model"].shared_layers]
     for kernel in kernels:
+        # The lowest 7 of the mantissa's 10 bits are 0.
+        assert not (kernel.astype(np.float16).view(np.uint16) & 0b1111111).any()
         np.testing.assert_array_equal(kernel, kernel.astype(np.float16).astype(np.float32))
+
+
+def test_numbers_are_rounded_by_hand():
+    # From 1 to 2 the step is 1/8, from 1/8 to 1/4 an eighth of that; halves go to the even one;
+    # 1.99 rounds up to the next power of 2. Half precision has no step below 2^-24.
+    values = np.array([1.06, 1.07, 1.0625, 1.1875, -0.2, 1.99, 0, 2**-24, 1e-9])
+    rounded = [1.0, 1.125, 1.0, 1.25, -0.203125, 2.0, 0, 2**-24, 0]
+    assert _rounded(values).tolist() == rounded and _rounded(_rounded(values)).tolist() == rounded
 
 
 def test_what_only_keras_can_do_is_refused(tiny, tmp_path):
@@ -183,6 +193,22 @@ def test_a_model_that_differs_is_refused_and_nothing_is_written(tiny, tmp_path, 
 def test_too_few_sentences_to_compare_by(tiny, tmp_path):
     with pytest.raises(InputError, match="1,000"):
         export(tiny["model"], [], tmp_path, {}, tiny["codes"], ["one"])
+
+
+def test_tuned_word_vectors_have_few_steps(tiny):
+    table = np.load(tiny["folder"] / "embedding.npy")
+    assert tiny["model"].settings.tune_embedding and np.abs(table[1:]).max(axis=1).tolist() == (
+        [WORD_STEPS] * (len(table) - 1)
+    )
+
+
+def test_word_vectors_that_were_not_tuned_lose_nothing():
+    # The first is 7 and -4 steps of 1/8, the second whole steps of 1/127; the third is all zeros.
+    vectors = np.array([[7, -4], [127, 33], [0, 0]], "float32") / [[8], [127], [1]]
+    table, scales = _stored(vectors.astype("float32"))
+    assert table.dtype == np.int8 and table.tolist() == [[7, -4], [127, 33], [0, 0]]
+    assert scales.dtype == np.float32
+    np.testing.assert_allclose(table * scales, vectors, rtol=1e-6)
 
 
 def test_quantize_by_hand():
