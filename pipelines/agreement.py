@@ -19,7 +19,7 @@ from emoji_vae.catalogue import catalogue
 from emoji_vae.command import Parser, run
 from emoji_vae.errors import InputError
 from emoji_vae.locations import asset
-from pipelines import check_phrasebook, results
+from pipelines import check_phrasebook, phrases, results
 from pipelines.evaluate import EvaluationSettings, read_queries, summary
 from sqam.text import tokenize
 
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
     queries = read_queries(options.reading)
-    files = sorted(asset("phrasebook").glob("*.jsonl"))
+    files = phrases.book_files(phrases.BOOK)
     index = catalogue().index
     book = {
         line.tokens: [index(emoji) for emoji in line.emojis]

@@ -204,7 +204,7 @@ def _calibrate(options: argparse.Namespace, argv: Sequence[str] | None) -> None:
             "figures": figures,
             "data": results.hashes(
                 [
-                    *sorted(asset("phrasebook").glob("*.jsonl")),
+                    *phrases.book_files(phrases.BOOK),
                     options.data / read.tweets,
                     options.data / read.labelled_tweets.format("val"),
                     options.data / read.labels,

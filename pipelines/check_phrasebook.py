@@ -1,6 +1,6 @@
 """Check the phrasebook: valid lines, known emojis, nothing said twice; count what it covers.
 
-python -m pipelines.check_phrasebook                   # all of assets/phrasebook
+python -m pipelines.check_phrasebook                   # assets/phrasebook, phrasebook-lessons
 python -m pipelines.check_phrasebook new.jsonl         # another file, against all of it
 python -m pipelines.check_phrasebook --seldom 5        # emojis that are seldom the best answer
 """
@@ -17,7 +17,6 @@ from typing import NamedTuple
 from emoji_vae.catalogue import catalogue
 from emoji_vae.command import Parser, run
 from emoji_vae.errors import InputError
-from emoji_vae.locations import asset
 from pipelines import phrases
 from sqam.text import tokenize
 
@@ -142,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(options: argparse.Namespace) -> None:
-    own = sorted(asset("phrasebook").rglob("*.jsonl"))
+    own = phrases.book_files()
     files = [*own, *(file for file in options.files if file.resolve() not in own)]
     lines, wrong = [], []
     for file in files:
@@ -152,7 +151,11 @@ def _work(options: argparse.Namespace) -> None:
     wrong += [f"{line.place}: says the same as {other.place}" for line, other in repeated(lines)]
     best = coverage(lines)
     emojis = list(catalogue())
-    parts = Counter(phrases.part(" ".join(line.tokens)) for line in lines)
+    parts = Counter(
+        "train" if line.place.startswith(f"{phrases.LESSONS}/") else phrases.part(key)
+        for line in lines
+        for key in [" ".join(line.tokens)]
+    )
     negated = sum(bool(NEGATIONS & set(line.tokens)) for line in lines)
     print(f"{len(lines)} lines, {', '.join(f'{n} {part}' for part, n in sorted(parts.items()))}")
     print(f"{negated} with a negation; {sum(map(len, (x.tokens for x in lines)))} tokens")

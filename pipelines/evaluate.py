@@ -516,7 +516,7 @@ def _hashes(options: argparse.Namespace, systems: Iterable[str]) -> dict[str, st
     found |= results.hashes(
         [
             asset("emojis.csv"),
-            *(sorted(asset("phrasebook").glob("*.jsonl")) if options.own else ()),
+            *(phrases.book_files(phrases.BOOK) if options.own else ()),
             *(model / "sqam" / f"{name}.onnx" for name in ("question", "answer")),
             model / "sqam" / "embedding.npy",
             model / "vae" / "codes.npz",

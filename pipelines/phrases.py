@@ -26,6 +26,10 @@ from sqam.text import tokenize
 DATA = Path("../shared/data")
 """Where the sentences lie; they are not part of the repository."""
 
+BOOK, LESSONS = "phrasebook", "phrasebook-lessons"
+"""Folders of `phrasebook` among the assets: the texts that train and measure, and those that were
+written later and train alone, so that figures can be compared with earlier ones."""
+
 KINDS = ("name", "keyword", "tag", "description", "sentence", "tweet", "labelled tweet")
 PHRASES = KINDS[:4]
 SPLITS = ("train", "validation", "held-out")
@@ -109,10 +113,19 @@ def part(key: str) -> str:
     return "held-out" if place < 0.10 else "validation" if place < 0.15 else "train"
 
 
-def phrasebook() -> Iterator[tuple[str, list[str]]]:
-    """Yield the texts of the phrasebook with their emojis, best first."""
-    for file_name in sorted(asset("phrasebook").glob("*.jsonl")):
-        for line in file_name.read_text(encoding="utf-8").splitlines():
+def book_files(*folders: str) -> list[Path]:
+    """Return the files of folders of the phrasebook, all if none is named, as they are read."""
+    return [
+        file
+        for folder in folders or (BOOK, LESSONS)
+        for file in sorted(asset(folder).glob("*.jsonl"))
+    ]
+
+
+def phrasebook(folder: str = BOOK) -> Iterator[tuple[str, list[str]]]:
+    """Yield the texts of a folder, `BOOK` or `LESSONS`, with their emojis, best first."""
+    for file in book_files(folder):
+        for line in file.read_text(encoding="utf-8").splitlines():
             entry = json.loads(line)
             yield entry["text"], entry["emojis"]
 
@@ -139,7 +152,8 @@ def popularity(found: Sequence[Phrase], n_answers: int) -> np.ndarray:
 def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = None) -> list[Phrase]:
     """Gather every phrase and tweet.
 
-    The parts of the phrases go by hash (85 / 5 / 10 %). Tweets: the ``val`` part of
+    The parts of the phrases go by hash (85 / 5 / 10 %). `LESSONS` train whatever their hash; where
+    one says what a held-out or validation phrase does, it is left out. Tweets: the ``val`` part of
     ``tweets_with_emoji`` is held out, a tenth of its ``train`` part and the ``val`` split of
     TweetEval's emoji task validate, the rest trains. A text that stands in several parts stays in
     the one that is farthest from training.
@@ -189,6 +203,10 @@ def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = No
 
     for text, emojis in phrasebook():
         add(text, [catalogue.index(e) for e in emojis], "sentence")
+    measured = {key for (_, key), (*_, parts) in found.items() if parts != {"train"}}
+    for text, emojis in phrasebook(LESSONS):
+        if " ".join(tokenize(text)) not in measured:
+            add(text, [catalogue.index(e) for e in emojis], "sentence", "train")
 
     for record in rows(data / sources.tweets, "text", "emojis", "split"):
         places = {catalogue.find(sequence) for sequence in record["emojis"].split()} - {None}

@@ -81,7 +81,7 @@ class TeacherSettings:
     labelled_tweets: float = 0.1
     words: int = 100_000
     collocations: int = 15_000
-    variations: int = 12
+    variations: int = 6
     pieces: int = 3
     answers: int = 24
     senses: int = 3

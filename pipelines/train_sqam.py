@@ -745,7 +745,7 @@ def data_hashes(data: Path, vae: Path | None, word_vectors: str) -> dict[str, st
         **{name: results.sha256(data / name) for name in files},
         "emojis.csv": results.sha256(asset("emojis.csv")),
         **({} if vae is None else {"codes.npz": results.sha256(vae / "codes.npz")}),
-        **results.hashes(sorted(asset("phrasebook").glob("*.jsonl"))),
+        **results.hashes(phrases.book_files()),
         **glove.hashes(word_vectors),
     }
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines import check_phrasebook
+from pipelines import phrases
 from pipelines.check_phrasebook import NEAR, Line, coverage, main, read, repeated
 
 GOOD = {"text": "a day that nobody here forgets", "emojis": ["😄", "🎉"]}
@@ -15,10 +15,11 @@ GOOD = {"text": "a day that nobody here forgets", "emojis": ["😄", "🎉"]}
 @pytest.fixture
 def book(tmp_path, monkeypatch):
     """Make a phrasebook of one file with these lines; return its path."""
-    monkeypatch.setattr(check_phrasebook, "asset", lambda *parts: tmp_path)
+    monkeypatch.setattr(phrases, "asset", tmp_path.joinpath)
 
-    def write(*lines):
-        path = tmp_path / "book.jsonl"
+    def write(*lines, folder=phrases.BOOK):
+        path = tmp_path / folder / "book.jsonl"
+        path.parent.mkdir(exist_ok=True)
         texts = (line if isinstance(line, str) else json.dumps(line) for line in lines)
         path.write_text("".join(f"{text}\n" for text in texts), "utf-8")
         return path
@@ -60,6 +61,17 @@ def test_what_is_counted(book, capsys):
     assert out.startswith("2 lines, ") and "2 with a negation; 10 tokens" in out
     assert "1 of 1751 emojis are the best answer at least 1 times" in out
     assert "😀 0" in out and "😄" not in out
+
+
+def test_lessons_are_checked_too_and_train(book, capsys):
+    text = next(f"text {i}" for i in range(99) if phrases.part(f"text {i}") == "held-out")
+    book(GOOD)
+    book({**GOOD, "text": text}, GOOD, folder=phrases.LESSONS)
+    assert main([]) == 2
+    out = capsys.readouterr().out
+    assert out.startswith("3 lines, 3 train\n")
+    told = f"{phrases.LESSONS}/book.jsonl:2: says the same as {phrases.BOOK}/book.jsonl:1"
+    assert told in out
 
 
 def test_another_file_is_checked_against_the_book(book, tmp_path_factory, capsys):

@@ -5,12 +5,11 @@ import json
 import pytest
 
 from emoji_vae.catalogue import catalogue
-from emoji_vae.locations import asset
 from pipelines import phrases
 from pipelines.five_classes import READINGS
 from sqam.text import tokenize
 
-FILES = sorted(asset("phrasebook").rglob("*.jsonl"))
+FILES = phrases.book_files()
 LINES = [
     (f"{file.parent.name}/{file.name}", number, line)
     for file in FILES

@@ -25,7 +25,7 @@ def test_two_sources_that_say_the_same_are_one_phrase(data):
 
 
 def test_a_keyword_has_all_its_emojis(data, monkeypatch):
-    monkeypatch.setattr(phrases, "phrasebook", lambda: iter([]))
+    monkeypatch.setattr(phrases, "phrasebook", lambda *_: iter([]))
     found = {p.text: p for p in phrases.gather(catalogue(), data)}
     expected = {i for i, e in enumerate(catalogue()) if "pizza" in e.keywords or e.name == "pizza"}
     assert set(found["pizza"].emojis) == expected and row("🍕") in expected
@@ -66,8 +66,11 @@ def test_part_is_a_fixed_share():
 
 
 def test_what_the_phrasebook_says_comes_first(data, monkeypatch):
-    book = [("Pizza", ["😋", "🍕"]), ("so hungry rn", ["🍕", "😋"])]
-    monkeypatch.setattr(phrases, "phrasebook", lambda: iter(book))
+    book = {
+        phrases.BOOK: [("Pizza", ["😋", "🍕"]), ("so hungry rn", ["🍕", "😋"])],
+        phrases.LESSONS: [],
+    }
+    monkeypatch.setattr(phrases, "phrasebook", lambda folder=phrases.BOOK: iter(book[folder]))
     found = {p.text: p for p in phrases.gather(catalogue(), data)}
     # A keyword stays one, with all its emojis behind those that are ranked.
     assert found["pizza"].kind == "keyword" and found["pizza"].ranked == 2
@@ -76,6 +79,24 @@ def test_what_the_phrasebook_says_comes_first(data, monkeypatch):
     assert found["so hungry rn"][1:3] == ((row("🍕"), row("😋")), "sentence")
     assert found["so hungry rn"].ranked == 2
     assert found["what a lovely tuesday this is"].ranked == 0
+
+
+def test_lessons_train_alone(data, monkeypatch):
+    hash_of = {part: [f"text {i}" for i in range(99) if phrases.part(f"text {i}") == part]
+               for part in phrases.SPLITS}  # fmt: skip
+    (held, new, *_), (checked, *_) = hash_of["held-out"], hash_of["validation"]
+    book = {
+        phrases.BOOK: [(held, ["🍕"]), (checked, ["🍕"])],
+        phrases.LESSONS: [(held.upper(), ["😋"]), (checked, ["😋"]), (new, ["😋"])],
+    }
+    monkeypatch.setattr(phrases, "phrasebook", lambda folder=phrases.BOOK: iter(book[folder]))
+    found = {p.text: p for p in phrases.gather(catalogue(), data) if p.text.startswith("text ")}
+    # What is measured keeps its emojis; what only a lesson says trains, though its hash says not.
+    assert found == {
+        held: phrases.Phrase(held, (row("🍕"),), "sentence", "held-out", 1),
+        checked: phrases.Phrase(checked, (row("🍕"),), "sentence", "validation", 1),
+        new: phrases.Phrase(new, (row("😋"),), "sentence", "train", 1),
+    }
 
 
 def test_plain_texts_hold_no_emoji_and_no_selector(tmp_path):
