@@ -4,12 +4,14 @@ python -m pipelines.example
 python -m pipelines.example --output mine.png "A sentence of mine" "Another one"
 """
 
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
 from matplotlib import pyplot
+from PIL import Image
 
 from emoji_vae import images
 from emoji_vae.catalogue import catalogue
@@ -55,10 +57,12 @@ def draw(sentences: Sequence[str], output: Path) -> None:
                 left + 0.0425, bottom + 0.14 * height, f"{match.score:.2f}",
                 ha="center", va="center", size=8, color="0.4",
             )  # fmt: skip
-    with replacing(output) as file:
-        # Without the library's version in it, the same picture is the same file.
-        figure.savefig(file, format="png", metadata={"Software": None})
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png")
     pyplot.close(figure)
+    with replacing(output) as file, Image.open(drawn) as picture:
+        # 256 colours take a quarter of the room.
+        picture.convert("RGB").quantize(256).save(file, format="png", optimize=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
