@@ -4,7 +4,7 @@ import json
 from collections import Counter
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("starlette", reason="needs the extra serve")
@@ -48,6 +48,8 @@ def ask(described, call, mode, examples):
     @settings(PATIENT, max_examples=examples)
     @given(described[call.path][call.method.upper()].as_strategy(mode))
     def check(case):
+        # A parameter with no values is not on the wire, so there is nothing to refuse.
+        assume([] not in (case.query or {}).values())
         response = case.call()
         assert response.status_code < 500
         # Of what a schema allows not all can be answered: most strings are no emoji, or no word.
