@@ -515,7 +515,7 @@ def train(
         "data": hashes,
         "versions": results.versions(),
     }
-    difference = export(model, words, output, config, trained, sample[:2000])
+    difference = export(model, words, output, config, trained, sample[:2000], packs_small=True)
     scorer = Scorer.load(output)
     small = output.with_name("compact")
     compact(output, small)

@@ -34,12 +34,11 @@ TOLERANCE = 1e-4
 """Largest difference from Keras, in a unit vector's components, with which a model is exported."""
 
 WORD_STEPS = 7
-"""On either side of 0 that word vectors keep which were tuned."""
+"""On either side of 0 that tuned word vectors keep of 127, if they are to pack small."""
 MANTISSA = 3
-"""Bits that the networks' numbers keep, of the ten of half precision.
+"""Bits that the networks' numbers keep then, of the ten of half precision.
 
-Fewer digits than the files could hold pack to half as much, which the history keeps of every model;
-15 steps and 4 bits would give half a point of hit@1 on sentences."""
+They pack to half as much, and the history keeps every model that ships."""
 
 
 class _Graph:
@@ -99,19 +98,24 @@ def _gates(kernel: np.ndarray) -> np.ndarray:
     return np.concatenate([i, o, f, c], axis=-1)
 
 
-def halve(model: "SQAM") -> None:
+def halve(model: "SQAM", packs_small: bool = False) -> None:
     """Round a model so that storing it loses nothing more.
 
-    The networks' matrices are rounded to half precision with ``MANTISSA`` bits, the word vectors,
-    where they were tuned, to ``WORD_STEPS``.
+    The networks' matrices are rounded to half precision, the word vectors, where they were tuned,
+    to what ``quantize`` makes of them.
+
+    Args:
+        model: is changed.
+        packs_small: keep ``MANTISSA`` bits and ``WORD_STEPS`` alone.
     """
     for variable in model.trainable_variables:
         value = np.asarray(variable)
         if variable is model.embedding.embeddings:
-            table, scales = _few_steps(value)
+            table, scales = _few_steps(value) if packs_small else quantize(value)
             variable.assign(table * scales)
         elif value.ndim >= 2:
-            variable.assign(_rounded(value))
+            halved = value.astype(np.float16).astype(np.float32)
+            variable.assign(_rounded(value) if packs_small else halved)
 
 
 def _few_steps(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -252,6 +256,7 @@ def export(
     config: dict[str, Any],
     codes: EmojiCodes,
     sentences: Sequence[str],
+    packs_small: bool = False,
 ) -> float:
     """Write the model that ``Scorer`` loads, if it answers as Keras does.
 
@@ -264,6 +269,7 @@ def export(
         config: goes into ``config.json`` beside the settings.
         codes: answers to compare by.
         sentences: at least 1,000 to compare by.
+        packs_small: see ``halve``.
 
     Returns:
         The largest difference from Keras in any component of a question's or an answer's vector.
@@ -274,7 +280,7 @@ def export(
     if len(sentences) < 1000:
         raise InputError(f"export compares on at least 1,000 sentences, not {len(sentences)}")
     vocabulary = words if isinstance(words, Vocabulary) else Vocabulary(words)
-    halve(model)
+    halve(model, packs_small)
     table, scales = _stored(np.asarray(model.embedding.get_weights()[0]))
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as temporary:

@@ -131,4 +131,4 @@ def test_in_a_pipeline_of_scikit_learn(encoder):
     labels = ["up", "up", "down", "down"] * 5
     made = make_pipeline(FunctionTransformer(encoder.encode), LogisticRegression(C=100))
     fitted = clone(made).fit(texts, labels)
-    assert fitted.predict(["love the pizza", "not"]).tolist() == ["up", "down"]
+    assert fitted.predict(["love", "not"]).tolist() == ["up", "down"]

@@ -66,8 +66,6 @@ def test_matrices_are_kept_in_half_precision_and_the_rest_in_full(tiny):
     assert all(len(tensor.dims) >= 2 for tensor in half)
     kernels = [layer.get_weights()[0] for layer in tiny["model"].shared_layers]
     for kernel in kernels:
-        # The lowest 7 of the mantissa's 10 bits are 0.
-        assert not (kernel.astype(np.float16).view(np.uint16) & 0b1111111).any()
         np.testing.assert_array_equal(kernel, kernel.astype(np.float16).astype(np.float32))
 
 
@@ -195,11 +193,24 @@ def test_too_few_sentences_to_compare_by(tiny, tmp_path):
         export(tiny["model"], [], tmp_path, {}, tiny["codes"], ["one"])
 
 
-def test_tuned_word_vectors_have_few_steps(tiny):
-    table = np.load(tiny["folder"] / "embedding.npy")
-    assert tiny["model"].settings.tune_embedding and np.abs(table[1:]).max(axis=1).tolist() == (
-        [WORD_STEPS] * (len(table) - 1)
-    )
+def test_what_packs_small_keeps_fewer_digits_and_answers_as_keras_does(tiny, tmp_path):
+    words = (tiny["folder"] / "vocabulary.txt").read_text().split()
+    model = restore(tiny["folder"], tiny["codes"].codes)
+    found = (model, words, tmp_path, {}, tiny["codes"], tiny["sentences"])
+    assert export(*found, packs_small=True) < TOLERANCE
+    steps = [
+        np.abs(np.load(folder / "embedding.npy")[1:]).max(axis=1).tolist()
+        for folder in (tiny["folder"], tmp_path)
+    ]
+    assert steps == [[127] * len(words), [WORD_STEPS] * len(words)]
+    for layer in model.shared_layers:
+        kernel = layer.get_weights()[0]
+        # The lowest 7 of the mantissa's 10 bits are 0.
+        assert kernel.any() and not (kernel.astype(np.float16).view(np.uint16) & 0b1111111).any()
+    # What was so rounded stays as it is.
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    export(restore(tmp_path, tiny["codes"].codes), words, *found[2:], packs_small=True)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
 def test_word_vectors_that_were_not_tuned_lose_nothing():

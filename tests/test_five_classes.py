@@ -125,7 +125,7 @@ def test_what_is_replayed_is_learnt_too_and_nothing_of_it_without(tiny):
     again = Labelled(["morning", "qwxz"], np.array([1, 0]))
     asked = Labelled(["good morning"], np.array([1]))
     sentences = Labelled(CLASSES, np.arange(5))
-    one = tuner(tiny, again, replay=2, epochs=120)
+    one = tuner(tiny, again, replay=2)
     one.fit(sentences, seed=0)
     assert one.accuracy(Labelled(["morning"], np.array([1]))) == 1.0
     with_it = one.model.question_vectors(one.ids(asked.sentences))
