@@ -196,8 +196,12 @@ def test_too_few_sentences_to_compare_by(tiny, tmp_path):
 def test_what_packs_small_keeps_fewer_digits_and_answers_as_keras_does(tiny, tmp_path):
     words = (tiny["folder"] / "vocabulary.txt").read_text().split()
     model = restore(tiny["folder"], tiny["codes"].codes)
-    found = (model, words, tmp_path, {}, tiny["codes"], tiny["sentences"])
-    assert export(*found, packs_small=True) < TOLERANCE
+
+    def pack(model):
+        compared = tiny["codes"], tiny["sentences"]
+        return export(model, words, tmp_path, {}, *compared, packs_small=True)
+
+    assert pack(model) < TOLERANCE
     steps = [
         np.abs(np.load(folder / "embedding.npy")[1:]).max(axis=1).tolist()
         for folder in (tiny["folder"], tmp_path)
@@ -209,7 +213,7 @@ def test_what_packs_small_keeps_fewer_digits_and_answers_as_keras_does(tiny, tmp
         assert kernel.any() and not (kernel.astype(np.float16).view(np.uint16) & 0b1111111).any()
     # What was so rounded stays as it is.
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
-    export(restore(tmp_path, tiny["codes"].codes), words, *found[2:], packs_small=True)
+    pack(restore(tmp_path, tiny["codes"].codes))
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
