@@ -4,6 +4,13 @@ import csv
 import gzip
 import io
 import json
+import os
+
+# Tests side by side keep the cores busy already; threads of each would wait for one another's, and
+# NumPy and TensorFlow read these when they are imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        os.environ.setdefault(variable, "1")
 
 import numpy as np
 import pytest
