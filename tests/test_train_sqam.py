@@ -465,11 +465,11 @@ def test_a_run_with_a_teacher(data, tmp_path, monkeypatch):
         labelled.append(list(texts))
         work.mkdir(exist_ok=True)
         parts = []
-        # In parts, as the teacher does: all answers of all texts take more memory than a machine has.
-        for begin in range(0, len(texts), 4096):
-            shares = np.full((len(texts[begin : begin + 4096]), n_answers), 1e-6, np.float32)
+        # In parts, as the teacher does: all answers of all texts are 23 GB.
+        for at in range(0, len(texts), 4096):
+            shares = np.full((len(texts[at : at + 4096]), n_answers), 1e-6, np.float32)
             shares[:, 0] = 1e-3
-            for row, phrase in zip(shares, found[begin : begin + 4096], strict=False):
+            for row, phrase in zip(shares, found[at : at + 4096], strict=False):
                 row[list(phrase.emojis)] = 1
             parts.append(teacher.likeliest(shares, settings.answers))
         return teacher.Labels(*map(np.concatenate, zip(*parts, strict=True)))
