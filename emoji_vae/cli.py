@@ -72,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         options = _parser().parse_args(argv)
+        command.one_thread()
         options.work(options)
 
     return command.run(_PROGRAM, work)

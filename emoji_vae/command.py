@@ -98,6 +98,19 @@ def progress(total: int, unit: str) -> Iterator[Callable[[int], object] | None]:
         yield bar.update
 
 
+def one_thread() -> None:
+    """Let NumPy's matrix products, which are small here, run in one thread.
+
+    Further threads would wait for each other more than they work, above all where other programs
+    are busy, and products round differently on each number of threads: so a file's scores are the
+    same on any number of cores, to the last digit. The networks, which take most of the time, have
+    threads of their own and do not. It has no effect once NumPy is imported, nor where the user
+    has said how many threads there are to be.
+    """
+    if "numpy" not in sys.modules:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 def run(program: str, work: Callable[[], None]) -> int:
     """Do the work and return the exit code; a user's mistake becomes one line, not a traceback."""
     try:

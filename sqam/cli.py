@@ -180,6 +180,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         options = _parser().parse_args(argv)
+        command.one_thread()
         options.work(options)
 
     return command.run(_PROGRAM, work)
@@ -445,7 +446,6 @@ def _rank_on_cluster(options: argparse.Namespace) -> None:
 
     from sqam.cluster import ClusterJob
 
-    _round_alike()
     given = {
         name: value
         for name, value in {
@@ -502,7 +502,6 @@ def _job(
         raise InputError(
             f"both a TEXT ({command.shortened(options.texts[0])}) and --input; give one of them"
         )
-    _round_alike()
     output = None if options.output in (None, "-") else Path(options.output)
     return Job(
         options.input,
@@ -545,16 +544,6 @@ def _scorer(options: argparse.Namespace, job: Job | None) -> "Scorer":
     from sqam.scorer import Scorer
 
     return Scorer.load(folder)
-
-
-def _round_alike() -> None:
-    """Let a file's scores be the same on any number of cores, to the last digit.
-
-    NumPy's matrix product rounds differently on each number of threads; the networks, which take
-    most of the time, have threads of their own and do not.
-    """
-    if "numpy" not in sys.modules:  # later it has no effect
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def _candidates(options: argparse.Namespace) -> "EmojiCodes":
