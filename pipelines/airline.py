@@ -73,7 +73,7 @@ STUDIED = "all emojis"
 """The run whose rankings of all and of generated emojis are drawn."""
 
 
-_NETWORKS = ("question.onnx", "answer.onnx")
+_SHIPPED = ("question.onnx", "answer.onnx", "embedding.npy")
 
 
 def drawn(
@@ -613,8 +613,8 @@ def _material(options: argparse.Namespace) -> Material:
         "rows measured on": hashlib.sha256(repr([t.row for t in measured]).encode()).hexdigest(),
         **glove.hashes("100d"),
         "codes.npz": results.sha256(asset("models", "vae", "codes.npz")),
-        **results.hashes(sorted(asset("phrasebook").glob("*.jsonl"))),
-        **results.hashes([asset("models", "sqam", name) for name in _NETWORKS]),
+        **results.hashes(phrases.book_files()),
+        **results.hashes([asset("models", "sqam", name) for name in _SHIPPED]),
     }
     return Material(
         train_on, measured, every, every.select(list(EMOJIS.values())),
@@ -688,12 +688,12 @@ def _run(name: str, seed: int, material: Material, work: Path) -> dict[str, Any]
     folder = _folder(work, name, seed)
     log = folder / "run.json"
     settings = dataclasses.asdict(RUNS[name])
-    # The phrasebook and the networks that ship are read by some runs alone.
+    # The phrasebook and the model that ships are read by some runs alone.
     whole, begun = RUNS[name].answers == "all", RUNS[name].pretrained
     read = {
         k: v
         for k, v in material.hashes.items()
-        if (whole or not k.endswith(".jsonl")) and (begun or k not in _NETWORKS)
+        if (whole or not k.endswith(".jsonl")) and (begun or k not in _SHIPPED)
     }
     made_of = json.loads(json.dumps({"settings": settings, "data": read}))
     trained: dict[str, Any] | None = None

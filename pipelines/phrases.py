@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -165,9 +165,15 @@ def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = No
     found: dict[tuple[str, str], tuple[str, str, dict[int, None], set[str]]] = {}
     best: dict[str, dict[int, None]] = {}
 
-    def add(text: str, emojis: list[int], kind: str, split: str | None = None) -> None:
+    def add(
+        text: str,
+        emojis: list[int],
+        kind: str,
+        split: str | None = None,
+        left_out: Container[str] = (),
+    ) -> None:
         key = " ".join(tokenize(text))
-        if not key or not emojis:
+        if not key or not emojis or key in left_out:
             return
         table = "tweet" if "tweet" in kind else "phrase"
         _, _, correct, parts = found.setdefault((table, key), (text, kind, {}, set()))
@@ -205,8 +211,7 @@ def gather(catalogue: Catalogue, data: Path = DATA, sources: Sources | None = No
         add(text, [catalogue.index(e) for e in emojis], "sentence")
     measured = {key for (_, key), (*_, parts) in found.items() if parts != {"train"}}
     for text, emojis in phrasebook(LESSONS):
-        if " ".join(tokenize(text)) not in measured:
-            add(text, [catalogue.index(e) for e in emojis], "sentence", "train")
+        add(text, [catalogue.index(e) for e in emojis], "sentence", "train", measured)
 
     for record in rows(data / sources.tweets, "text", "emojis", "split"):
         places = {catalogue.find(sequence) for sequence in record["emojis"].split()} - {None}

@@ -114,8 +114,8 @@ def halve(model: "SQAM", packs_small: bool = False) -> None:
             table, scales = _few_steps(value) if packs_small else quantize(value)
             variable.assign(table * scales)
         elif value.ndim >= 2:
-            halved = value.astype(np.float16).astype(np.float32)
-            variable.assign(_rounded(value) if packs_small else halved)
+            kept = _rounded(value) if packs_small else value.astype(np.float16)
+            variable.assign(kept.astype(np.float32))
 
 
 def _few_steps(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -136,7 +136,7 @@ def _rounded(values: np.ndarray) -> np.ndarray:
     fraction, exponent = np.frexp(values.astype(np.float32))
     # A fraction is from 1/2 to below 1: its first bit is not stored.
     kept = np.ldexp(np.rint(np.ldexp(fraction, MANTISSA + 1)), exponent - MANTISSA - 1)
-    return np.asarray(kept.astype(np.float16), np.float32)
+    return kept.astype(np.float16)
 
 
 def question_graph(model: "SQAM") -> onnx.ModelProto:
